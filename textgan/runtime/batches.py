@@ -1,0 +1,68 @@
+"""Data order as a function of (seed, step): any batch can be had alone, and no order is ever stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .workers import Workers, fold
+
+
+def permuted(indices: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """The images of ``indices`` under a pseudo-random permutation of range(size) that needs no memory.
+
+    A four-round Feistel network on the smallest even number of bits that holds ``size``; images outside the range walk on
+    along their cycle until they fall inside (Black and Rogaway, 2002).
+    """
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    mask = np.uint64((1 << half) - 1)
+    keys = [np.uint64(fold(seed, i)) for i in range(4)]
+    result = np.asarray(indices, dtype=np.uint64).copy()
+    outside = np.ones(len(result), dtype=bool)
+    while outside.any():
+        value = result[outside]
+        left, right = value >> np.uint64(half), value & mask
+        for key in keys:
+            mixed = (right + key) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        result[outside] = left << np.uint64(half) | right
+        outside[outside] = result[outside] >= size
+    return result.astype(np.int64)
+
+
+class Batches:
+    """``batches[step]`` is a batch of rows: every epoch passes over all of them once, in an order of its own.
+
+    Args:
+        rows: gives the rows (n, ...) for an array of n indices.
+        size: number of rows there are.
+        batch_size: rows a step takes over the whole group; each process gets its part.
+        seed: with the step, decides the order.
+        workers: the group.
+    """
+
+    def __init__(
+        self, rows: Callable[[np.ndarray], np.ndarray], size: int, batch_size: int, seed: int, workers: Workers
+    ) -> None:
+        if size < 1 or batch_size < 1:
+            raise ValueError(f"at least one row and one a batch are needed; received {size} rows, batch {batch_size}")
+        self.rows, self.size, self.batch_size, self.seed, self.workers = rows, size, batch_size, seed, workers
+        self.local = workers.shard(batch_size)
+        self.per_epoch = -(-size // batch_size)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Indices (local batch,) of a step; the last batch of an epoch is filled from the start of the same order."""
+        epoch, position = divmod(step, self.per_epoch)
+        start = position * self.batch_size + self.workers.rank * self.local
+        places = np.arange(start, start + self.local) % self.size
+        return permuted(places, self.size, fold(self.seed, epoch))
+
+    def __getitem__(self, step: int) -> Tensor:
+        batch = torch.from_numpy(self.rows(self.indices(step)))
+        if self.workers.device.type == "cuda":
+            return batch.pin_memory().to(self.workers.device, non_blocking=True)
+        return batch.to(self.workers.device)

@@ -1,0 +1,33 @@
+"""A lagged copy of a network: the exponential moving average of its parameters and buffers."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """``copy <- decay * copy + (1 - decay) * module``; buffers that are counters are taken over as they are.
+
+    Args:
+        module: the network that is followed.
+        decay: weight of the old copy, in [0, 1); 0 makes ``copy`` the module's latest value.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1); received {decay}")
+        self.module = module
+        self.decay = decay
+        self.copy = copy.deepcopy(module).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the copy one step towards the module."""
+        for old, new in zip(self.copy.state_dict().values(), self.module.state_dict().values(), strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - self.decay)
+            else:
+                old.copy_(new)

@@ -1,0 +1,62 @@
+"""One side of the game: a module and the optimizer that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .workers import Workers
+
+
+class Player:
+    """A module with its optimizer; ``minimise`` moves this module and nothing else.
+
+    Args:
+        module: what is trained.
+        optimizer: holds exactly the module's parameters that this player may move.
+        workers: the group whose gradients are averaged.
+        clip: largest allowed global norm of the gradient; None for no clipping.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer, workers: Workers, clip: float | None = None) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.workers = workers
+        self.clip = clip
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.finite = torch.ones((), dtype=torch.bool, device=workers.device)
+        workers.broadcast([*(p.data for p in module.parameters()), *module.buffers()])
+
+    def minimise(self, loss: Tensor) -> Tensor:
+        """One optimizer step down the gradient of ``loss`` (a scalar); gives the gradient's norm before clipping.
+
+        A non-finite gradient is remembered on the device (``finite``) without a host sync.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward(inputs=self.parameters)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        self.workers.average(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        self.finite.logical_and_(torch.isfinite(norm))
+        self.optimizer.step()
+        return norm
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Run networks that a stage calls fixed: in eval mode, so that neither dropout nor buffers move."""
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
