@@ -1,0 +1,33 @@
+"""The algorithms: one paper, one file. A name here is a command: ``textgan train NAME``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import UserError
+
+ALGORITHMS = {
+    "mle": "textgan.algorithms.mle:MLE",
+    "seqgan": "textgan.algorithms.seqgan:SeqGAN",
+}
+SUMMARIES = {
+    "mle": "LSTM or GRU language model by maximum likelihood: the baseline of every text GAN",
+    "seqgan": "SeqGAN (Yu et al., 2017): policy gradient with Monte Carlo rollouts against a CNN-Highway discriminator",
+}
+
+
+def find(name: str) -> Any:
+    """The class of an algorithm, by its name here or as ``module:Class`` from outside.
+
+    Raises:
+        UserError: there is none.
+    """
+    target = ALGORITHMS.get(name, name)
+    if ":" not in target:
+        raise UserError(f"unknown algorithm; expected one of {', '.join(ALGORITHMS)} or module:Class; received {name!r}")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"algorithm {name!r} cannot be imported ({error}); expected module:Class on the Python path") from error

@@ -1,0 +1,81 @@
+"""Maximum likelihood: the language model that every text GAN starts from and must be compared with.
+
+Reference: the baseline "MLE" of Yu et al., "SeqGAN: Sequence Generative Adversarial Nets with Policy Gradient", AAAI 2017.
+
+``step`` is one minibatch of gradient descent on the negative log-likelihood in nats a token, EOS included, padding not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..corpus import Corpus, texts
+from ..generators import RNNConfig, RNNGenerator
+from ..objectives import nll
+from ..runtime import Batches, Player, Stage, Workers
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of maximum likelihood; defaults are those of SeqGAN's pretraining."""
+
+    epochs: int = 120
+    """Passes over the training sentences (SeqGAN: 120)."""
+    batch: int = 64
+    """Sentences a step, over all processes (SeqGAN: 64)."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Recurrent cell (SeqGAN: LSTM)."""
+    embedding_dim: int = 32
+    """Size of a token's vector (SeqGAN: 32)."""
+    hidden_dim: int = 32
+    """Size of the state (SeqGAN: 32)."""
+    num_layers: int = 1
+    """Recurrent layers (SeqGAN: 1)."""
+    dropout: float = 0.0
+    """Share of embedding and output units dropped in training (SeqGAN: 0)."""
+    lr: float = 1e-2
+    """Adam's learning rate (SeqGAN: 0.01)."""
+    clip: float = 5.0
+    """Largest norm of the gradient (SeqGAN: 5)."""
+
+
+class MLE:
+    """Trains an RNNGenerator by maximum likelihood."""
+
+    Config = Config
+
+    def __init__(self, config: Config, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
+        self.config, self.corpus, self.workers, self.length = config, corpus, workers, length
+        c = config
+        sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
+        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **corpus.symbols)).to(workers.device)
+        for parameter in self.G.parameters():
+            nn.init.normal_(parameter, 0, 0.1)  # as the authors' code
+        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
+        self.data = Batches(lambda i: corpus.train.rows(i, length), len(corpus.train), c.batch, seed, workers)
+        self.players: Mapping[str, Player] = {"generator": self.g}
+        self.kept: Mapping[str, nn.Module] = {}
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage."""
+        epoch = self.data.per_epoch
+        return [Stage("mle", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
+
+    def step(self, i: int) -> dict[str, Tensor]:
+        """One minibatch of real sentences."""
+        x = self.data[i]  # (B, T)
+        mask = self.G.mask(x)
+        loss = nll(self.G.log_prob(x), mask, self.workers.mean(mask.sum().float()))
+        return {"g/nll": self.workers.mean(loss.detach()), "g/grad": self.g.minimise(loss)}
+
+    def sample(self, n: int) -> list[str]:
+        """Generated sentences."""
+        self.G.eval()
+        x = self.G.sample(n, self.length, torch.rand(n, self.length, generator=self.workers.noise, device=self.workers.device))
+        self.G.train()
+        return texts(self.corpus, x)
