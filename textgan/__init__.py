@@ -1,8 +1,44 @@
 """Text GANs, language models and sentence encoders, trained on the user's corpus."""
 
+from __future__ import annotations
+
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .generators import RNNGenerator
 
 try:
     __version__ = version("textgan")
 except PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
+
+
+def load(path: str | Path) -> RNNGenerator:
+    """The generator of a run, of one of its checkpoints, or of a folder that ``save_pretrained`` wrote.
+
+    Raises:
+        UserError: there is none.
+    """
+    from .generators import RNNGenerator
+
+    return RNNGenerator.from_pretrained(generator_folder(path))
+
+
+def generator_folder(path: str | Path) -> Path:
+    """Where the generator of a run or checkpoint lies; its tokenizer lies beside it."""
+    from .errors import UserError
+    from .runtime import Run
+
+    path = Path(path)
+    if (path / "checkpoints").is_dir():
+        newest = Run(path).latest()
+        if newest is None:
+            raise UserError(f"{path} has no whole checkpoint yet; train further with `textgan resume {path}`")
+        path = newest
+    if (path / "generator").is_dir():
+        path = path / "generator"
+    if not (path / "model.safetensors").is_file():
+        raise UserError(f"{path} holds no generator; expected a run, a checkpoint or a folder with model.safetensors")
+    return path

@@ -14,7 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..corpus import Corpus, texts
+from ..corpus import Corpus
+from ..decode import symbols, texts
 from ..generators import RNNConfig, RNNGenerator
 from ..objectives import nll
 from ..runtime import Batches, Player, Stage, Workers
@@ -53,7 +54,7 @@ class MLE:
         self.config, self.corpus, self.workers, self.length = config, corpus, workers, length
         c = config
         sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
-        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **corpus.symbols)).to(workers.device)
+        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
         for parameter in self.G.parameters():
             nn.init.normal_(parameter, 0, 0.1)  # as the authors' code
         self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
@@ -78,4 +79,4 @@ class MLE:
         self.G.eval()
         x = self.G.sample(n, self.length, torch.rand(n, self.length, generator=self.workers.noise, device=self.workers.device))
         self.G.train()
-        return texts(self.corpus, x)
+        return texts(self.corpus.tokenizer, x, self.corpus.eos)

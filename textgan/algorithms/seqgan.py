@@ -24,7 +24,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..corpus import Corpus, texts
+from ..corpus import Corpus
+from ..decode import symbols, texts
 from ..discriminators import CNNHighway, CNNHighwayConfig
 from ..estimators import policy_gradient, rollout_reward
 from ..generators import RNNConfig, RNNGenerator
@@ -99,7 +100,7 @@ class SeqGAN:
         c = self.config = config
         self.corpus, self.workers, self.length, self.seed = corpus, workers, length, seed
         sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
-        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **corpus.symbols)).to(workers.device)
+        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
         for parameter in self.G.parameters():
             nn.init.normal_(parameter, 0, 0.1)
         shape = CNNHighwayConfig(corpus.vocab_size, length, c.d_embedding_dim, dropout=c.d_dropout)
@@ -199,4 +200,4 @@ class SeqGAN:
         """Generated sentences."""
         with frozen(self.G):
             u = torch.rand(n, self.length, generator=self.workers.noise, device=self.workers.device)
-            return texts(self.corpus, self.G.sample(n, self.length, u))
+            return texts(self.corpus.tokenizer, self.G.sample(n, self.length, u), self.corpus.eos)

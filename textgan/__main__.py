@@ -1,0 +1,63 @@
+"""The command ``textgan``: help at once, and everything heavy only when a command needs it."""
+
+from __future__ import annotations
+
+import sys
+
+HELP = """\
+textgan trains text GANs and language models on your text, and says how good they are.
+
+  textgan train ALGORITHM --data FILE --run DIR   train (algorithms: mle, seqgan, or module:Class)
+  textgan resume DIR                              go on with a run that was stopped or killed
+  textgan generate DIR -n 20                      write sentences, from a run or any checkpoint
+  textgan evaluate DIR                            held-out likelihood and perplexity
+  textgan report DIR [DIR ...]                    one HTML page with curves and samples
+  textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
+
+Try it, on 102 Wikipedia articles that came with the installation:
+  textgan train mle --data wikipedia-sample --run runs/first --epochs 3
+  textgan generate runs/first -n 10 --temperature 0.8
+
+Options of a command: textgan COMMAND --help.  --debug anywhere shows the traceback of an error.
+"""
+COMMANDS = ("train", "resume", "generate", "evaluate", "report", "prepare")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; ends with exit code 2 and one line where the user made a mistake."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+        return
+    if argv[0] in ("-V", "--version"):
+        from . import __version__
+
+        sys.stdout.write(f"textgan {__version__}\n")
+        return
+    from .errors import UserError
+
+    try:
+        if argv[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(argv[0], COMMANDS, 1)
+            hint = f"did you mean `textgan {near[0]}`?" if near else "see `textgan --help`"
+            raise UserError(f"unknown command; expected one of {', '.join(COMMANDS)}; received {argv[0]!r}; {hint}")
+        from . import cli
+
+        code = cli.run(argv[0], argv[1:])
+    except UserError as error:
+        if debug:
+            raise
+        sys.stderr.write("textgan: " + " ".join(str(error).split()) + "\n")
+        code = 2
+    except BrokenPipeError:  # the reader of our output left
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
