@@ -1,0 +1,197 @@
+"""Tokenizers: words, characters, byte pairs and sentencepiece unigrams, all with the same four special tokens."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+KINDS = ("word", "char", "bpe", "unigram")
+WORD = r"▁?(?:\w+(?:['’-]\w+)*|[^\w▁])|▁"
+
+
+def clean(text: str) -> str:
+    """Text with every run of blanks as one, and the mark of a blank itself as a blank."""
+    return " ".join(text.replace("▁", " ").split())
+
+
+class Tokenizer:
+    """A tokenizer of the ``tokenizers`` library, or of sentencepiece (kind "unigram").
+
+    ``<pad>``, ``<bos>``, ``<eos>``, ``<unk>`` are 0 to 3; text never encodes to the first three.
+    """
+
+    pad, bos, eos, unk = 0, 1, 2, 3
+
+    def __init__(self, kind: str, model: Any) -> None:
+        self.kind, self.model = kind, model
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included."""
+        size: int = self.model.get_piece_size() if self.kind == "unigram" else self.model.get_vocab_size()
+        return size
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each text, nothing added."""
+        texts = [clean(text) for text in texts]
+        if self.kind == "unigram":
+            ids: list[list[int]] = self.model.encode(texts)
+            return ids
+        return [e.ids for e in self.model.encode_batch(texts, add_special_tokens=False)]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of one text, nothing added."""
+        return self.encode_batch([text])[0]
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids; padding, BOS and EOS are left out, the mark of an unknown token is shown."""
+        ids = [i for i in ids if i > 2]
+        if self.kind == "unigram":
+            text: str = self.model.decode(ids)
+        else:
+            text = self.model.decode(ids, skip_special_tokens=False)
+        return text.strip()
+
+    def token(self, i: int) -> str:
+        """The token of an id."""
+        name: str = self.model.id_to_piece(i) if self.kind == "unigram" else self.model.id_to_token(i)
+        return name
+
+    def save(self, folder: Path | str) -> None:
+        """Write tokenizer.json, or tokenizer.model for unigram."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.kind == "unigram":
+            (folder / "tokenizer.model").write_bytes(self.model.serialized_model_proto())
+        else:
+            self.model.save(str(folder / "tokenizer.json"))
+
+
+def _words(sentences: Iterable[str], lowercase: bool) -> Iterator[str]:
+    for sentence in sentences:
+        text = "▁" + clean(sentence).replace(" ", "▁")
+        yield from re.findall(WORD, text.lower() if lowercase else text)
+
+
+def train(
+    kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bool = False, min_count: int = 1
+) -> Tokenizer:
+    """Learn a vocabulary.
+
+    Args:
+        kind: one of KINDS.
+        sentences: read once, as a stream.
+        vocab_size: largest number of tokens, the four special ones included.
+        lowercase: turn letters into small ones first.
+        min_count: rarer words or characters are unknown (word and char).
+
+    Raises:
+        UserError: the kind is unknown, or the vocabulary too small.
+    """
+    if kind not in KINDS:
+        raise UserError(f"unknown tokenizer; expected one of {', '.join(KINDS)} or a path; received {kind!r}")
+    if vocab_size < 5:
+        raise UserError(f"--vocab-size is too small; expected 5 or more; received {vocab_size}")
+    if kind == "unigram":
+        return _train_unigram(sentences, vocab_size, lowercase)
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer as Model
+
+    lower = [normalizers.Lowercase()] if lowercase else []
+    if kind == "bpe":
+        model = Model(models.BPE())
+        model.normalizer = normalizers.Sequence([*lower, normalizers.NFC()])
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        if vocab_size < len(alphabet) + 4:
+            raise UserError(f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}")
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
+        )
+        model.train_from_iterator((clean(s) for s in sentences), trainer)
+    else:
+        counts: Counter[str] = Counter()
+        if kind == "word":
+            counts.update(_words(sentences, lowercase))
+        else:
+            for sentence in sentences:
+                counts.update(clean(sentence).lower() if lowercase else clean(sentence))
+        for name in SPECIAL:
+            counts.pop(name, None)
+        ranked = sorted((item for item in counts.items() if item[1] >= min_count), key=lambda item: (-item[1], item[0]))
+        vocabulary = [*SPECIAL, *(word for word, _ in ranked[: vocab_size - 4])]
+        model = Model(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
+        if kind == "word":
+            marks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+            model.normalizer = normalizers.Sequence([*lower, *marks])
+            model.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
+            model.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0)])
+        else:
+            model.normalizer = normalizers.Sequence(lower)
+            model.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?s)."), "isolated")
+            model.decoder = decoders.Fuse()
+    # The special tokens are told apart by id alone: "<eos>" in the user's text is text.
+    return Tokenizer(kind, _without_added(model))
+
+
+def _without_added(model: Any) -> Any:
+    from tokenizers import Tokenizer as Model
+
+    data = json.loads(model.to_str())
+    data["added_tokens"] = []
+    return Model.from_str(json.dumps(data, ensure_ascii=False))
+
+
+def _train_unigram(sentences: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
+    import sentencepiece
+
+    out = io.BytesIO()
+    rule = "nfkc_cf" if lowercase else "identity"
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(clean(s) for s in sentences), model_writer=out, vocab_size=vocab_size, model_type="unigram",
+            pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="<pad>", bos_piece="<bos>", eos_piece="<eos>",
+            unk_piece="<unk>", normalization_rule_name=rule, hard_vocab_limit=False, input_sentence_size=1_000_000,
+            num_threads=1, minloglevel=2, character_coverage=1.0, max_sentence_length=100_000,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise UserError(f"sentencepiece could not learn {vocab_size} tokens from this text; try --vocab-size 200; {error}") from error
+    return Tokenizer("unigram", sentencepiece.SentencePieceProcessor(model_proto=out.getvalue()))
+
+
+def load(path: Path | str) -> Tokenizer:
+    """A tokenizer from a folder, a tokenizer.json or a .model file.
+
+    Raises:
+        UserError: there is none, or it has other special tokens.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = next((path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json")
+    try:
+        if path.suffix == ".model":
+            import sentencepiece
+
+            processor = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+            found = Tokenizer("unigram", processor)
+        else:
+            from tokenizers import Tokenizer as Model
+
+            text = path.read_text(encoding="utf-8")
+            kind = {"ByteLevel": "bpe", "Fuse": "char", "Sequence": "word"}.get(json.loads(text)["decoder"]["type"], "bpe")
+            found = Tokenizer(kind, Model.from_str(text))
+    except Exception as error:  # the libraries raise bare Exception
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no tokenizer can be read from {path}; expected tokenizer.json or a sentencepiece .model; {reason}") from error
+    if found.vocab_size < 4 or tuple(found.token(i) for i in range(4)) != SPECIAL:
+        raise UserError(f"{path} has other special tokens; expected ids 0-3 to be {' '.join(SPECIAL)}")
+    return found
