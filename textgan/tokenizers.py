@@ -113,7 +113,9 @@ def train(
         model.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         if vocab_size < len(alphabet) + 4:
-            raise UserError(f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}")
+            raise UserError(
+                f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}"
+            )
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
         )
@@ -164,7 +166,9 @@ def _train_unigram(sentences: Iterable[str], vocab_size: int, lowercase: bool) -
             num_threads=1, minloglevel=2, character_coverage=1.0, max_sentence_length=100_000,
         )  # fmt: skip
     except RuntimeError as error:
-        raise UserError(f"sentencepiece could not learn {vocab_size} tokens from this text; try --vocab-size 200; {error}") from error
+        raise UserError(
+            f"sentencepiece could not learn {vocab_size} tokens from this text; try --vocab-size 200; {error}"
+        ) from error
     return Tokenizer("unigram", sentencepiece.SentencePieceProcessor(model_proto=out.getvalue()))
 
 
@@ -176,7 +180,9 @@ def load(path: Path | str) -> Tokenizer:
     """
     path = Path(path)
     if path.is_dir():
-        path = next((path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json")
+        path = next(
+            (path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json"
+        )
     try:
         if path.suffix == ".model":
             import sentencepiece
@@ -187,11 +193,15 @@ def load(path: Path | str) -> Tokenizer:
             from tokenizers import Tokenizer as Model
 
             text = path.read_text(encoding="utf-8")
-            kind = {"ByteLevel": "bpe", "Fuse": "char", "Sequence": "word"}.get(json.loads(text)["decoder"]["type"], "bpe")
+            kind = {"ByteLevel": "bpe", "Fuse": "char", "Sequence": "word"}.get(
+                json.loads(text)["decoder"]["type"], "bpe"
+            )
             found = Tokenizer(kind, Model.from_str(text))
     except Exception as error:  # the libraries raise bare Exception
         reason = str(error).splitlines()[0]
-        raise UserError(f"no tokenizer can be read from {path}; expected tokenizer.json or a sentencepiece .model; {reason}") from error
+        raise UserError(
+            f"no tokenizer can be read from {path}; expected tokenizer.json or a sentencepiece .model; {reason}"
+        ) from error
     if found.vocab_size < 4 or tuple(found.token(i) for i in range(4)) != SPECIAL:
         raise UserError(f"{path} has other special tokens; expected ids 0-3 to be {' '.join(SPECIAL)}")
     return found

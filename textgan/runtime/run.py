@@ -89,7 +89,9 @@ class Run:
         """
         run = cls(path, keep)
         if not (run.path / "config.json").is_file():
-            raise UserError(f"{path} is not a run; expected a folder that `textgan train --run` wrote (with config.json)")
+            raise UserError(
+                f"{path} is not a run; expected a folder that `textgan train --run` wrote (with config.json)"
+            )
         return run
 
     @property

@@ -1,0 +1,36 @@
+"""The checks that every algorithm passes; tests/test_conformance.py runs them. A new algorithm adds one line to TINY."""
+
+import torch
+
+from textgan.algorithms import find
+from textgan.runtime import Run, Workers, fit
+
+TINY = {
+    "mle": {"epochs": 2, "batch": 32, "embedding_dim": 6, "hidden_dim": 7},
+    "seqgan": {
+        "pretrain_epochs": 1, "d_pretrain_rounds": 1, "rounds": 2, "d_steps": 2, "d_epochs": 2, "d_samples": 32, "batch": 32,
+        "rollouts": 2, "embedding_dim": 6, "hidden_dim": 7, "d_embedding_dim": 4, "rollout_policy": "lagged", "baseline": "batch",
+    },
+}  # fmt: skip
+
+
+def build(name, corpus, seed=0, **changes):
+    algorithm, workers = find(name), Workers()
+    workers.seed(seed, 0)
+    return algorithm(algorithm.Config(**{**TINY[name], **changes}), corpus, workers, length=8, seed=seed), workers
+
+
+def train(name, corpus, path, until=None, seed=0, **changes):
+    made, workers = build(name, corpus, seed, **changes)
+    run = Run.open(path) if (path / "config.json").exists() else Run.create(path, {"algorithm": name}, {})
+    steps = fit(made, run, workers, seed=seed, until=until, log_every=3, progress=False)
+    return made, steps
+
+
+def weights(made):
+    modules = {**{n: p.module for n, p in made.players.items()}, **made.kept}
+    return {f"{n}.{k}": v.clone() for n, m in modules.items() for k, v in m.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

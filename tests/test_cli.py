@@ -1,0 +1,162 @@
+"""The real commands in a subprocess, and what they say to mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TINY = [
+    "--epochs",
+    "3",
+    "--batch",
+    "32",
+    "--hidden-dim",
+    "8",
+    "--embedding-dim",
+    "8",
+    "--length",
+    "8",
+    "--threads",
+    "1",
+]
+GAN = ["--pretrain-epochs", "1", "--d-pretrain-rounds", "1", "--d-samples", "32", "--d-epochs", "1", "--d-steps", "1",
+       "--rounds", "12", "--rollouts", "2", "--batch", "16", "--length", "8", "--threads", "1"]  # fmt: skip
+
+
+def textgan(*words, **options):
+    command = [sys.executable, "-W", "error", "-m", "textgan", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, **options)
+
+
+@pytest.fixture(scope="module")
+def run(text, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "a"
+    done = textgan("train", "mle", "--data", text, "--run", path, *TINY)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_generate_is_deterministic_and_takes_a_prompt(run):
+    first, again, other = (textgan("generate", run, "-n", 5, "--seed", s).stdout for s in (1, 1, 2))
+    assert first == again != other
+    assert len(first.splitlines()) == 5
+    rows = textgan("generate", run, "-n", 3, "--prompt", "a man", "--format", "jsonl").stdout.splitlines()
+    assert all(json.loads(r)["text"].startswith("a man") and json.loads(r)["log_prob"] < 0 for r in rows)
+
+
+def test_evaluate_agrees_with_training(run):
+    found = json.loads(textgan("evaluate", run).stdout)
+    last = json.loads(sorted((run / "eval").iterdir())[-1].read_text())
+    assert found["nll_test"] == pytest.approx(last["nll_test"], abs=1e-9)
+    assert 0.1 < found["nll_test"] < 5
+
+
+def test_run_folder(run):
+    assert {p.name for p in run.iterdir()} >= {
+        "config.json",
+        "env.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "samples",
+        "checkpoints",
+    }
+    assert (sorted((run / "checkpoints").iterdir())[-1] / "generator/tokenizer.json").is_file()
+
+
+def test_killed_at_a_random_moment_and_resumed_equals_unbroken(text, tmp_path):
+    base = ["--data", text, *GAN]
+    assert textgan("train", "seqgan", *base, "--run", tmp_path / "whole").returncode == 0
+    command = [sys.executable, "-m", "textgan", "train", "seqgan", *map(str, base), "--run", str(tmp_path / "killed")]
+    process = subprocess.Popen([*command, "--save-minutes", "0"], stderr=subprocess.DEVNULL)
+    log = tmp_path / "killed/metrics.jsonl"
+    while not (log.exists() and b"adversarial" in log.read_bytes()):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    time.sleep(int.from_bytes(os.urandom(1), "big") / 5000)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = textgan("resume", tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    logs = [(tmp_path / n / "metrics.jsonl").read_bytes() for n in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    models = [
+        sorted((tmp_path / n / "checkpoints").iterdir())[-1] / "generator/model.safetensors"
+        for n in ("whole", "killed")
+    ]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_dry_run_leaves_nothing(text, tmp_path):
+    done = textgan("train", "seqgan", "--data", text, "--run", tmp_path / "d", "--dry-run", *GAN)
+    assert done.returncode == 0
+    assert "adversarial: 36 steps" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_two_processes_equal_one(text, tmp_path):
+    base = ["train", "seqgan", "--data", str(text), *GAN, "--d-dropout", "0", "--rounds", "2", "--device", "cpu"]
+    assert textgan(*base, "--run", tmp_path / "one").returncode == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "textgan"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *base, "--run", str(tmp_path / "two")], capture_output=True, text=True, env=environment, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = ([json.loads(line) for line in (tmp_path / n / "metrics.jsonl").open()] for n in ("one", "two"))
+    assert len(one) == len(two) > 5
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+    assert one[0]["g/nll"] != pytest.approx(one[1].get("g/nll", 0), rel=1e-3)
+
+
+def test_help_teaches_and_is_quick():
+    began = time.monotonic()
+    done = textgan("--help")
+    assert time.monotonic() - began < 2
+    assert "textgan train mle --data wikipedia-sample" in done.stdout
+    assert "--rollouts" in textgan("train", "seqgan", "--help").stdout
+
+
+WRONG = [
+    (["trian"], "did you mean `textgan train`"),
+    (["train"], "no algorithm"),
+    (["train", "seqgn", "--data", "x"], "unknown algorithm"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--epoch", "3"], "did you mean --epochs"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--batch", "many"], "batch"),
+    (["train", "mle", "--data", "TEXT"], "--run DIR"),
+    (["train", "mle", "--run", "R"], "--data FILE"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--dropout", "1.5"], "--dropout must lie in"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--lr", "-1"], "--lr must be"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--length", "1"], "--length must be 2"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--device", "cuda:77"], "--device"),
+    (["train", "mle", "--data", "nowhere.txt", "--run", "R"], "no such file"),
+    (["train", "mle", "--data", "EMPTY", "--run", "R"], "holds no text"),
+    (["train", "mle", "--data", "oracle:TEXT", "--run", "R"], "no oracle can be read"),
+    (["train", "mle", "--data", "TEXT", "--run", "RUN"], "already holds a run"),
+    (["resume", "nowhere"], "is not a run"),
+    (["generate", "nowhere"], "holds no generator"),
+    (["generate", "RUN", "--temperature", "0"], "--temperature must be"),
+    (["generate", "RUN", "--top-p", "2"], "--top-p must lie"),
+    (["generate", "RUN", "-n", "0"], "--number must be 1"),
+    (["evaluate", "nowhere"], "is not a run"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG)
+def test_a_mistake_ends_in_one_line_and_exit_code_2(words, says, run, text, tmp_path, monkeypatch, capsys):
+    from textgan.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text(" \n")
+    names = {"TEXT": str(text), "RUN": str(run), "EMPTY": "empty.txt", "oracle:TEXT": f"oracle:{text}"}
+    with pytest.raises(SystemExit) as left:
+        main([names.get(word, word) for word in words])
+    error = capsys.readouterr().err
+    assert left.value.code == 2
+    assert says in error
+    assert error.count("\n") == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"empty.txt"}, "something half-made was left"

@@ -1,0 +1,67 @@
+"""Data order, EMA, seeds."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from textgan.runtime import EMA, Batches, Workers
+from textgan.runtime.batches import permuted
+from textgan.runtime.workers import choose_device, fold
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**60))
+def test_permuted_is_a_permutation(size, seed):
+    assert sorted(permuted(np.arange(size), size, seed)) == list(range(size))
+
+
+def test_permuted_depends_on_the_seed_and_mixes():
+    a, b = permuted(np.arange(1000), 1000, 1), permuted(np.arange(1000), 1000, 2)
+    assert (a == b).mean() < 0.02
+    assert abs(np.corrcoef(a, np.arange(1000))[0, 1]) < 0.15
+
+
+def test_an_epoch_sees_every_row_once_and_the_next_in_another_order():
+    batches = Batches(lambda i: i[:, None], 100, 10, 3, Workers())
+    first, second = (torch.cat([batches[s] for s in range(k, k + 10)]).flatten() for k in (0, 10))
+    assert sorted(first.tolist()) == list(range(100)) == sorted(second.tolist())
+    assert not torch.equal(first, second)
+    assert torch.equal(batches[7], batches[7])
+
+
+def test_two_processes_share_the_batch_and_the_noise_of_one():
+    one = Workers()
+    parts = [Workers(rank=r, world=2) for r in range(2)]
+    for w in (one, *parts):
+        w.seed(5, 9)
+    assert torch.equal(torch.cat([w.uniform(3, 4) for w in parts]), one.uniform(6, 4))
+    whole = Batches(lambda i: i, 64, 8, 0, one)[3]
+    assert torch.equal(torch.cat([Batches(lambda i: i, 64, 8, 0, w)[3] for w in parts]), whole)
+    with pytest.raises(ValueError, match="received batch 7"):
+        Batches(lambda i: i, 64, 7, 0, parts[0])
+
+
+def test_ema_follows_parameters_and_buffers():
+    module = nn.BatchNorm1d(2)
+    ema = EMA(module, 0.75)
+    with torch.no_grad():
+        module.weight.fill_(3)
+        module.running_mean.fill_(4)
+        module.num_batches_tracked.fill_(7)
+    ema.update()
+    assert ema.copy.weight.tolist() == [1.5, 1.5]
+    assert ema.copy.running_mean.tolist() == [1, 1]
+    assert ema.copy.num_batches_tracked == 7
+    with pytest.raises(ValueError, match="received 1"):
+        EMA(module, 1)
+
+
+def test_fold_and_devices():
+    assert fold(1, 2) != fold(2, 1)
+    assert fold(0) == fold(0)
+    assert choose_device("cpu").type == "cpu"
+    for bad in ("gpu9", "cuda:99", "meta"):
+        with pytest.raises(ValueError, match="received"):
+            choose_device(bad)
