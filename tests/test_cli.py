@@ -83,17 +83,14 @@ def test_killed_at_a_random_moment_and_resumed_equals_unbroken(text, tmp_path):
     assert done.returncode == 0, done.stderr
     logs = [(tmp_path / n / "metrics.jsonl").read_bytes() for n in ("whole", "killed")]
     assert logs[0] == logs[1]
-    models = [
-        sorted((tmp_path / n / "checkpoints").iterdir())[-1] / "generator/model.safetensors"
-        for n in ("whole", "killed")
-    ]
+    models = [sorted((tmp_path / n / "checkpoints").iterdir())[-1] / "generator/model.safetensors" for n in ("whole", "killed")]
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
 def test_dry_run_leaves_nothing(text, tmp_path):
     done = textgan("train", "seqgan", "--data", text, "--run", tmp_path / "d", "--dry-run", *GAN)
     assert done.returncode == 0
-    assert "adversarial: 36 steps" in done.stderr
+    assert "adversarial: 60 steps" in done.stderr
     assert not (tmp_path / "d").exists()
 
 
@@ -103,7 +100,7 @@ def test_two_processes_equal_one(text, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "textgan"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, *base, "--run", str(tmp_path / "two")], capture_output=True, text=True, env=environment, timeout=200
+        [*launch, *base, "--run-dir", str(tmp_path / "two")], capture_output=True, text=True, env=environment, timeout=200
     )
     assert done.returncode == 0, done.stderr
     one, two = ([json.loads(line) for line in (tmp_path / n / "metrics.jsonl").open()] for n in ("one", "two"))

@@ -54,9 +54,7 @@ def test_each_step_moves_one_player_and_nothing_else(name, corpus):
             before = weights(made)
             workers.seed(0, i)
             stage.step(i)
-            changed = {
-                k.split(".")[0].removesuffix("_mle") for k, v in weights(made).items() if not torch.equal(v, before[k])
-            }
+            changed = {k.split(".")[0].removesuffix("_mle") for k, v in weights(made).items() if not torch.equal(v, before[k])}
             assert len(changed) == 1, (stage.name, i, changed)
             moved |= changed
     assert moved == {n.removesuffix("_mle") for n in made.players}

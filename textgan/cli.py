@@ -36,9 +36,7 @@ def parse(kind: type[T], argv: list[str], prog: str, description: str, default: 
         tyro.cli(kind, args=["--help"], prog=prog, description=description, **given)
     try:
         with contextlib.redirect_stderr(out), contextlib.redirect_stdout(out):
-            parsed, unknown = tyro.cli(
-                kind, args=argv, prog=prog, description=description, return_unknown_args=True, **given
-            )
+            parsed, unknown = tyro.cli(kind, args=argv, prog=prog, description=description, return_unknown_args=True, **given)
     except SystemExit:
         text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
         words = [line.strip("│╭╮╰╯─|+-* \t") for line in text.splitlines()]
@@ -95,8 +93,8 @@ class DataOptions:
 class TrainOptions:
     """How a run goes."""
 
-    run: str = ""
-    """Folder of the new run."""
+    run: Annotated[str, tyro.conf.arg(aliases=["--run-dir"])] = ""
+    """Folder of the new run. Under torchrun write --run-dir, because torchrun takes --run for an option of its own."""
     seed: int = 0
     """Decides all randomness."""
     device: str = "auto"
@@ -152,9 +150,7 @@ def make_corpus(options: DataOptions, out: Path, seed: int) -> Any:
     from .corpus import Corpus, prepare
 
     if not options.data:
-        raise UserError(
-            "no text was named; expected --data FILE (or wikipedia-sample, oracle, ...); see `textgan train --help`"
-        )
+        raise UserError("no text was named; expected --data FILE (or wikipedia-sample, oracle, ...); see `textgan train --help`")
     _positive(options, "length", "vocab_size", "oracle_sequences")
     if options.length < 2:
         raise UserError(f"--length must be 2 or more; received {options.length}")
@@ -197,9 +193,7 @@ def _environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
 
     try:
         here = Path(__file__).parent
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5
-        ).stdout.strip()
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         commit = ""
     return {
@@ -265,9 +259,7 @@ def _from_config(path: Path, name: str, config: type, options: Any) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(f"--config {path} cannot be read; expected a run's config.json; {error}") from error
     if saved.get("algorithm") != name:
-        raise UserError(
-            f"--config {path} belongs to another algorithm; expected {name}; received {saved.get('algorithm')!r}"
-        )
+        raise UserError(f"--config {path} belongs to another algorithm; expected {name}; received {saved.get('algorithm')!r}")
     run = dataclasses.replace(_build(TrainOptions, saved["train"], path), run="")
     return options(_build(DataOptions, saved["data"], path), run, _build(config, saved["config"], path))
 
@@ -300,9 +292,7 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         from .corpus import Corpus
 
         workers.seed(options.seed, 0)
-        made = algorithm(
-            chosen.config, Corpus.open(path / "data"), workers, length=chosen.data.length, seed=options.seed
-        )
+        made = algorithm(chosen.config, Corpus.open(path / "data"), workers, length=chosen.data.length, seed=options.seed)
         for stage in made.stages():
             _say(f"{stage.name}: {stage.steps} steps of {stage.batch} sequences, {stage.unit} a unit")
         for player, side in made.players.items():
@@ -330,9 +320,7 @@ def _workers(options: TrainOptions) -> Any:
 def describe(corpus: Any) -> str:
     """One line about a corpus."""
     info = corpus.info
-    counts = ", ".join(
-        f"{info[k]:,} {k}" for k in ("documents", "kept", "skipped", "truncated") if isinstance(info.get(k), int)
-    )
+    counts = ", ".join(f"{info[k]:,} {k}" for k in ("documents", "kept", "skipped", "truncated") if isinstance(info.get(k), int))
     return f"corpus: {len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out, vocabulary {corpus.vocab_size:,}; {counts}"
 
 
@@ -376,9 +364,7 @@ def _fit(path: Path, algorithm: Any, config: Any, data: DataOptions, options: Tr
     finally:
         workers.stop()
     if workers.main:
-        _say(
-            f"{steps} of {total} steps done; `textgan generate {path}` writes sentences, `textgan report {path}` a page"
-        )
+        _say(f"{steps} of {total} steps done; `textgan generate {path}` writes sentences, `textgan report {path}` a page")
     return 0
 
 
@@ -401,16 +387,12 @@ def resume(argv: list[str]) -> int:
     from .algorithms import find
     from .runtime import Run
 
-    given = parse(
-        ResumeOptions, argv, "textgan resume", "Go on with a run. Example: textgan resume runs/a --until 5000"
-    )
+    given = parse(ResumeOptions, argv, "textgan resume", "Go on with a run. Example: textgan resume runs/a --until 5000")
     _positive(given, "until")
     path = Path(given.run)
     saved = Run.open(path).config
     if saved.get("schema_version") != 1:
-        raise UserError(
-            f"{path} was written by another version (schema {saved.get('schema_version')}); expected schema 1"
-        )
+        raise UserError(f"{path} was written by another version (schema {saved.get('schema_version')}); expected schema 1")
     algorithm = find(saved["algorithm"])
     config, data = _build(algorithm.Config, saved["config"], path), _build(DataOptions, saved["data"], path)
     options: TrainOptions = _build(TrainOptions, saved["train"], path)
@@ -480,9 +462,7 @@ def generate(argv: list[str]) -> int:
             raise UserError("--prompt needs a tokenizer; this run was trained on synthetic ids")
         prompt = torch.tensor(tokenizer.encode(given.prompt))
         if len(prompt) >= length:
-            raise UserError(
-                f"--prompt is too long; expected fewer than {length} tokens; received {len(prompt)}; raise --length"
-            )
+            raise UserError(f"--prompt is too long; expected fewer than {length} tokens; received {len(prompt)}; raise --length")
     u = torch.rand(given.number, length, generator=torch.Generator().manual_seed(given.seed))
     rows = []
     for part in u.split(512):
@@ -493,9 +473,7 @@ def generate(argv: list[str]) -> int:
         if given.format == "jsonl":
             with torch.no_grad():
                 scores = model.log_prob(x).sum(1).tolist()
-            written = [
-                json.dumps({"text": t, "log_prob": s}, ensure_ascii=False) for t, s in zip(written, scores, strict=True)
-            ]
+            written = [json.dumps({"text": t, "log_prob": s}, ensure_ascii=False) for t, s in zip(written, scores, strict=True)]
         rows += [" ".join(line.splitlines()) for line in written]
     if given.out == "-":
         sys.stdout.write("\n".join(rows) + "\n")
@@ -529,9 +507,7 @@ class EvaluateOptions:
 
 def evaluate(argv: list[str]) -> int:
     """``textgan evaluate``."""
-    given = parse(
-        EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example: textgan evaluate runs/a"
-    )
+    given = parse(EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example: textgan evaluate runs/a")
     from . import load
     from .corpus import Corpus
     from .evaluate import nll_oracle, nll_test
@@ -562,9 +538,7 @@ class ReportOptions:
 
 def report(argv: list[str]) -> int:
     """``textgan report``."""
-    given = parse(
-        ReportOptions, argv, "textgan report", "One HTML page. Example: textgan report runs/a runs/b --out both.html"
-    )
+    given = parse(ReportOptions, argv, "textgan report", "One HTML page. Example: textgan report runs/a runs/b --out both.html")
     from .report import report as write
 
     if not given.runs:

@@ -50,9 +50,7 @@ def _text_lines(path: Path, encoding: str, report: ReadReport) -> Iterator[str]:
     try:
         with opener(path, "rb") as raw:
             # U+DC80..U+DCFF stand for undecodable bytes until they are counted
-            text = io.TextIOWrapper(
-                raw, encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="surrogateescape"
-            )
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="surrogateescape")
             for number, line in enumerate(text, 1):
                 line = line.rstrip("\n")
                 wrong = 0 if line.isascii() else sum("\udc80" <= c <= "\udcff" for c in line)
@@ -92,9 +90,7 @@ def _column(names: Iterable[str], wanted: str | None, where: str) -> str:
     names = list(names)
     column = wanted or "text"
     if column not in names:
-        raise UserError(
-            f"{where} has no column {column!r}; expected --column with one of: {', '.join(map(str, names))}"
-        )
+        raise UserError(f"{where} has no column {column!r}; expected --column with one of: {', '.join(map(str, names))}")
     return column
 
 
@@ -212,9 +208,7 @@ def _splitter(sample: Iterable[list[str]]) -> Callable[[str], list[str]]:
     punkt = PunktSentenceTokenizer(trainer.get_params())
 
     def cut(text: str) -> list[str]:
-        pieces = (
-            p for start in range(0, len(text), 1_000_000) for p in punkt.tokenize(text[start : start + 1_000_000])
-        )
+        pieces = (p for start in range(0, len(text), 1_000_000) for p in punkt.tokenize(text[start : start + 1_000_000]))
         return [part for piece in pieces for part in ENDS.sub(r"\1\n", piece).split("\n")]
 
     return cut
@@ -370,9 +364,7 @@ def write_oracle(out: Path, train: np.ndarray, test: np.ndarray, vocab_size: int
             writer.add(row, 0)
         writer.close()
     counts = {"source": source, "sentences": len(train) + len(test), "train": len(train), "test": len(test)}
-    return _finish(
-        out, temporary, {**counts, "vocab_size": vocab_size, "tokenizer": None, "bos": 0, "eos": None, "pad": None}
-    )
+    return _finish(out, temporary, {**counts, "vocab_size": vocab_size, "tokenizer": None, "bos": 0, "eos": None, "pad": None})
 
 
 def prepare(
@@ -507,9 +499,7 @@ def _encode(
                     counts["kept"] += 1
                     counts["tokens"] += len(ids)
                     unknown += ids.count(model.unk)
-                    out = only or (
-                        held if not test and chosen(number if by_document else counts["sentences"]) else train
-                    )
+                    out = only or (held if not test and chosen(number if by_document else counts["sentences"]) else train)
                     out.add(ids, number)
                     last = (ids, number)
     if last is None:

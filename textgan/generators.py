@@ -223,9 +223,7 @@ def read(folder: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
         weights = load_file(folder / "model.safetensors")
     except Exception as error:  # safetensors raises its own class for a damaged file
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"no model can be read from {folder}; expected config.json and model.safetensors ({reason})"
-        ) from error
+        raise UserError(f"no model can be read from {folder}; expected config.json and model.safetensors ({reason})") from error
     if config.pop("model_type", None) != f"textgan-{kind}":
         raise UserError(f"{folder} holds another kind of model; expected textgan-{kind}")
     return config, weights

@@ -43,7 +43,5 @@ def load_oracle(path: Path | str) -> RNNGenerator:
             model.out.weight.copy_(a["W_out"].t())
             model.out.bias.copy_(a["b_out"].reshape(-1))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no oracle can be read from {path}; expected an .npz with embedding, Wi, Ui, bi ...; {error}"
-        ) from error
+        raise UserError(f"no oracle can be read from {path}; expected an .npz with embedding, Wi, Ui, bi ...; {error}") from error
     return model.eval()

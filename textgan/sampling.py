@@ -69,7 +69,7 @@ def categorical(logits: Tensor, u: Tensor) -> Tensor:
     Returns:
         (n,) token ids.
     """
-    n, size = logits.shape
+    size = logits.shape[1]
     block = max(1, math.isqrt(size))
     p = logits.float().softmax(-1)
     full = size // block * block

@@ -81,9 +81,7 @@ def _words(sentences: Iterable[str], lowercase: bool) -> Iterator[str]:
         yield from re.findall(WORD, text.lower() if lowercase else text)
 
 
-def train(
-    kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bool = False, min_count: int = 1
-) -> Tokenizer:
+def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bool = False, min_count: int = 1) -> Tokenizer:
     """Learn a vocabulary.
 
     Args:
@@ -113,9 +111,7 @@ def train(
         model.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         if vocab_size < len(alphabet) + 4:
-            raise UserError(
-                f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}"
-            )
+            raise UserError(f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}")
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
         )
@@ -180,9 +176,7 @@ def load(path: Path | str) -> Tokenizer:
     """
     path = Path(path)
     if path.is_dir():
-        path = next(
-            (path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json"
-        )
+        path = next((path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json")
     try:
         if path.suffix == ".model":
             import sentencepiece
@@ -193,9 +187,7 @@ def load(path: Path | str) -> Tokenizer:
             from tokenizers import Tokenizer as Model
 
             text = path.read_text(encoding="utf-8")
-            kind = {"ByteLevel": "bpe", "Fuse": "char", "Sequence": "word"}.get(
-                json.loads(text)["decoder"]["type"], "bpe"
-            )
+            kind = {"ByteLevel": "bpe", "Fuse": "char", "Sequence": "word"}.get(json.loads(text)["decoder"]["type"], "bpe")
             found = Tokenizer(kind, Model.from_str(text))
     except Exception as error:  # the libraries raise bare Exception
         reason = str(error).splitlines()[0]

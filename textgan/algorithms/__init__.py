@@ -25,13 +25,9 @@ def find(name: str) -> Any:
     """
     target = ALGORITHMS.get(name, name)
     if ":" not in target:
-        raise UserError(
-            f"unknown algorithm; expected one of {', '.join(ALGORITHMS)} or module:Class; received {name!r}"
-        )
+        raise UserError(f"unknown algorithm; expected one of {', '.join(ALGORITHMS)} or module:Class; received {name!r}")
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"algorithm {name!r} cannot be imported ({error}); expected module:Class on the Python path"
-        ) from error
+        raise UserError(f"algorithm {name!r} cannot be imported ({error}); expected module:Class on the Python path") from error

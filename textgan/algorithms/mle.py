@@ -77,8 +77,6 @@ class MLE:
     def sample(self, n: int) -> list[str]:
         """Generated sentences."""
         self.G.eval()
-        x = self.G.sample(
-            n, self.length, torch.rand(n, self.length, generator=self.workers.noise, device=self.workers.device)
-        )
+        x = self.G.sample(n, self.length, torch.rand(n, self.length, generator=self.workers.noise, device=self.workers.device))
         self.G.train()
         return texts(self.corpus.tokenizer, x, self.corpus.eos)

@@ -41,9 +41,7 @@ def nll_test(model: RNNGenerator, sentences: Sentences, length: int, limit: int 
 
 
 @torch.no_grad()
-def nll_oracle(
-    model: RNNGenerator, oracle: RNNGenerator, length: int, samples: int = 10_000, seed: int = 0
-) -> dict[str, float]:
+def nll_oracle(model: RNNGenerator, oracle: RNNGenerator, length: int, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
     """The oracle's negative log-likelihood of the model's samples, in nats a token (SeqGAN, eq. 9).
 
     It rewards sharpness: read it beside ``nll_test``.

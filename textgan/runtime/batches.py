@@ -45,9 +45,7 @@ class Batches:
         workers: the group.
     """
 
-    def __init__(
-        self, rows: Callable[[np.ndarray], np.ndarray], size: int, batch_size: int, seed: int, workers: Workers
-    ) -> None:
+    def __init__(self, rows: Callable[[np.ndarray], np.ndarray], size: int, batch_size: int, seed: int, workers: Workers) -> None:
         if size < 1 or batch_size < 1:
             raise ValueError(f"at least one row and one a batch are needed; received {size} rows, batch {batch_size}")
         self.rows, self.size, self.batch_size, self.seed, self.workers = rows, size, batch_size, seed, workers

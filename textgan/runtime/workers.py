@@ -26,9 +26,7 @@ def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"unknown device; expected auto, cpu, mps, cuda or cuda:N, received {name!r}") from error
-    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
-        device.type == "mps" and not mps
-    )
+    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (device.type == "mps" and not mps)
     if missing or device.type not in ("cpu", "cuda", "mps"):
         raise ValueError(f"this machine has no such device; received {name!r}, --device auto takes what there is")
     return device
@@ -98,9 +96,7 @@ class Workers:
             ValueError: the rows cannot be dealt out evenly.
         """
         if size % self.world:
-            raise ValueError(
-                f"a batch must divide evenly among processes; received batch {size} and {self.world} processes"
-            )
+            raise ValueError(f"a batch must divide evenly among processes; received batch {size} and {self.world} processes")
         return size // self.world
 
     def average(self, tensors: Iterable[Tensor]) -> None:
