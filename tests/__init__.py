@@ -1,0 +1,1 @@
+"""Tests of textgan and image_bridge."""

@@ -97,8 +97,8 @@ def test_sources(tmp_path):
     assert read(tmp_path / "d.csv", column="id")[0] == [["1"]]
     with pytest.raises(UserError, match="id, text"):
         read(tmp_path / "d.csv", column="caption")
+    (tmp_path / "e.jsonl").write_text("{")
     with pytest.raises(UserError, match="line 1 is not a JSON"):
-        (tmp_path / "e.jsonl").write_text("{")
         read(tmp_path / "e.jsonl")
     with pytest.raises(UserError, match="no such file"):
         read(tmp_path / "none*")

@@ -15,23 +15,22 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from . import __version__
 from .errors import UserError
 
-T = TypeVar("T")
 
-
-def parse(kind: type[T], argv: list[str], prog: str, description: str, default: T | None = None) -> T:
+def parse(kind: Any, argv: list[str], prog: str, description: str, default: Any = None) -> Any:
     """Options from words; a mistake becomes a UserError of one line.
 
     Raises:
         UserError: an unknown option (the nearest one is named), a missing or an ill-typed value.
     """
-    out, given = io.StringIO(), {} if default is None else {"default": default}
+    out = io.StringIO()
+    given: dict[str, Any] = {} if default is None else {"default": default}
     if "-h" in argv or "--help" in argv:
         tyro.cli(kind, args=["--help"], prog=prog, description=description, **given)
     try:
@@ -245,11 +244,11 @@ def train(argv: list[str]) -> int:
 
 
 def _train_options(config: type) -> Any:
+    parts = {"data": DataOptions, "train": TrainOptions, "config": config}
     fields = [
-        ("data", Annotated[DataOptions, tyro.conf.OmitArgPrefixes], field(default=DataOptions(), metadata={"nested": (DataOptions,)})),
-        ("train", Annotated[TrainOptions, tyro.conf.OmitArgPrefixes], field(default=TrainOptions(), metadata={"nested": (TrainOptions,)})),
-        ("config", Annotated[config, tyro.conf.OmitArgPrefixes], field(default=config(), metadata={"nested": (config,)})),
-    ]  # fmt: skip
+        (name, Annotated[kind, tyro.conf.OmitArgPrefixes], field(default=kind(), metadata={"nested": (kind,)}))
+        for name, kind in parts.items()
+    ]
     return dataclasses.make_dataclass("Options", fields, frozen=True)
 
 
@@ -321,7 +320,8 @@ def describe(corpus: Any) -> str:
     """One line about a corpus."""
     info = corpus.info
     counts = ", ".join(f"{info[k]:,} {k}" for k in ("documents", "kept", "skipped", "truncated") if isinstance(info.get(k), int))
-    return f"corpus: {len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out, vocabulary {corpus.vocab_size:,}; {counts}"
+    sizes = f"{len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out, vocabulary {corpus.vocab_size:,}"
+    return f"corpus: {sizes}" + (f"; {counts}" if counts else "")
 
 
 def _fit(path: Path, algorithm: Any, config: Any, data: DataOptions, options: TrainOptions, workers: Any) -> int:

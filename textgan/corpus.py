@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import csv
 import functools
 import glob as globbing
@@ -45,10 +46,10 @@ class ReadReport:
 
 def _text_lines(path: Path, encoding: str, report: ReadReport) -> Iterator[str]:
     """Lines of a file, unpacked, without BOM, line ends or control characters."""
-    opener: Callable[..., Any] = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
     bad: list[int] = []
     try:
-        with opener(path, "rb") as raw:
+        with openers.get(path.suffix, open)(path, "rb") as raw:
             # U+DC80..U+DCFF stand for undecodable bytes until they are counted
             text = io.TextIOWrapper(raw, encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="surrogateescape")
             for number, line in enumerate(text, 1):
@@ -344,7 +345,7 @@ def _finish(out: Path, temporary: Path, info: dict[str, Any]) -> Corpus:
     digest = hashlib.sha256()
     for name in ("train.arrow", "test.arrow"):
         with open(temporary / name, "rb") as file:
-            for piece in iter(lambda f=file: f.read(1 << 20), b""):
+            while piece := file.read(1 << 20):
                 digest.update(piece)
     info = {"schema_version": SCHEMA_VERSION, **info, "content_sha256": digest.hexdigest()}
     (temporary / "corpus.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -404,6 +405,7 @@ def prepare(
         UserError: no text, or none that fits.
     """
     out = Path(out)
+    missing = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".corpus-", dir=out.parent))
     try:
@@ -452,6 +454,9 @@ def prepare(
         return _finish(out, temporary, {"source": source, **options, **special, **info})
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for folder in missing:  # after an error they are empty, and nothing half-made is left
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _encode(
@@ -470,7 +475,7 @@ def _encode(
     report = ReadReport()
     by_document = sum(1 for _, _ in zip(range(20), documents(path), strict=False)) >= 20
     counts = dict.fromkeys(("documents", "sentences", "kept", "skipped", "truncated", "tokens"), 0)
-    unknown, sizes = 0, []
+    unknown, sizes = 0, list[int]()
     wide = model.vocab_size > 65_535
     train, held = _Writer(folder / "train.arrow", wide), _Writer(folder / "test.arrow", wide)
     last: tuple[list[int], int] | None = None

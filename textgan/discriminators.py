@@ -56,6 +56,7 @@ class CNNHighway(nn.Module):
         e = self.embedding(x)  # (B, T, E)
         pooled = []
         for layer in self.convolutions:
+            assert isinstance(layer, nn.Linear)
             width = layer.in_features // self.config.embedding_dim
             view = e.flatten(1).unfold(1, layer.in_features, self.config.embedding_dim)  # (B, T - width + 1, width E)
             assert view.shape[1] == x.shape[1] - width + 1
@@ -64,11 +65,12 @@ class CNNHighway(nn.Module):
         t = self.gate(f).sigmoid()
         f = t * self.candidate(f).relu() + (1 - t) * f
         scores = self.out(self.dropout(f))
-        return (scores[:, 1] - scores[:, 0]).float()
+        logit: Tensor = scores[:, 1] - scores[:, 0]
+        return logit.float()
 
     def probability(self, x: Tensor) -> Tensor:
         """Probability (B,) that each sequence of x (B, T) is real."""
-        return self(x).sigmoid()
+        return self.forward(x).sigmoid()
 
     def l2(self) -> Tensor:
         """Half the sum of squares of the output layer, the only one that the authors' code regularises."""

@@ -28,7 +28,7 @@ def rollout_reward(
     *,
     n: int,
     discount: float = 1.0,
-    piece: int = 2048,
+    piece: int = 128,
 ) -> Tensor:
     """The action value of each token by Monte Carlo search (SeqGAN, eq. 4).
 

@@ -41,6 +41,9 @@ class RNNGenerator(nn.Module):
     no probability. ``banned`` tokens (BOS, padding, unknown) have probability zero.
     """
 
+    ban: Tensor
+    rnn: nn.LSTM | nn.GRU
+
     def __init__(self, config: RNNConfig) -> None:
         super().__init__()
         self.config = config
@@ -67,11 +70,12 @@ class RNNGenerator(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """Scores (B, T, V) of every possible token at each place of x (B, T), given those before it."""
         h, _ = self.rnn(self.dropout(self.embedding(self._inputs(x))))
-        return self.out(self.dropout(h)) + self.ban
+        scores: Tensor = self.out(self.dropout(h)) + self.ban
+        return scores
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability (B, T), in nats, of each token of x (B, T); 0 at padding."""
-        picked = -F.cross_entropy(self.logits(x).float().flatten(0, 1), x.flatten(), reduction="none").view_as(x)
+        picked = -F.cross_entropy(self.logits(x).flatten(0, 1), x.flatten(), reduction="none").view_as(x)
         return picked.masked_fill(~self.mask(x), 0.0)
 
     def _start(self, rows: int) -> State:
@@ -82,9 +86,10 @@ class RNNGenerator(nn.Module):
     def _step(self, token: Tensor, state: State) -> State:
         """The state after reading one token (rows,) in every row."""
         below = self.embedding(token)
-        layers = []
+        layers: list[State] = []
         for k in range(self.config.num_layers):
             weights = [getattr(self.rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            new: State
             if self.config.cell == "lstm":
                 new = torch.lstm_cell(below, (state[0][k], state[1][k]), *weights)
             else:

@@ -18,7 +18,7 @@ def make_oracle(vocab_size: int = 5000, seed: int = 0) -> RNNGenerator:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 1, generator=generator)
-        model.rnn.bias_hh_l0.zero_()  # torch has two biases where the paper has one
+        model.get_parameter("rnn.bias_hh_l0").zero_()  # torch has two biases where the paper has one
     return model.eval()
 
 
@@ -36,10 +36,10 @@ def load_oracle(path: Path | str) -> RNNGenerator:
         model = RNNGenerator(RNNConfig(size, width, a["Ui"].shape[0], bos=0, eos=None, pad=0))
         with torch.no_grad():
             model.embedding.weight.copy_(a["embedding"])
-            model.rnn.weight_ih_l0.copy_(torch.cat([a[w] for w, _, _ in order], 1).t())
-            model.rnn.weight_hh_l0.copy_(torch.cat([a[u] for _, u, _ in order], 1).t())
-            model.rnn.bias_ih_l0.copy_(torch.cat([a[b].reshape(-1) for _, _, b in order]))
-            model.rnn.bias_hh_l0.zero_()
+            model.get_parameter("rnn.weight_ih_l0").copy_(torch.cat([a[w] for w, _, _ in order], 1).t())
+            model.get_parameter("rnn.weight_hh_l0").copy_(torch.cat([a[u] for _, u, _ in order], 1).t())
+            model.get_parameter("rnn.bias_ih_l0").copy_(torch.cat([a[b].reshape(-1) for _, _, b in order]))
+            model.get_parameter("rnn.bias_hh_l0").zero_()
             model.out.weight.copy_(a["W_out"].t())
             model.out.bias.copy_(a["b_out"].reshape(-1))
     except (OSError, KeyError, ValueError, RuntimeError) as error:

@@ -135,7 +135,7 @@ def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bo
             model.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0)])
         else:
             model.normalizer = normalizers.Sequence(lower)
-            model.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?s)."), "isolated")
+            model.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
             model.decoder = decoders.Fuse()
     # The special tokens are told apart by id alone: "<eos>" in the user's text is text.
     return Tokenizer(kind, _without_added(model))

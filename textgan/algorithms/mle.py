@@ -22,7 +22,7 @@ from ..runtime import Batches, Player, Stage, Workers
 
 
 @dataclass(frozen=True)
-class Config:
+class MLEConfig:
     """Settings of maximum likelihood; defaults are those of SeqGAN's pretraining."""
 
     epochs: int = 120
@@ -48,9 +48,9 @@ class Config:
 class MLE:
     """Trains an RNNGenerator by maximum likelihood."""
 
-    Config = Config
+    Config = MLEConfig
 
-    def __init__(self, config: Config, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
+    def __init__(self, config: MLEConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
         self.config, self.corpus, self.workers, self.length = config, corpus, workers, length
         c = config
         sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)

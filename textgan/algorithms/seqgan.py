@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ from ..runtime.workers import fold
 
 
 @dataclass(frozen=True)
-class Config:
+class SeqGANConfig:
     """Settings of SeqGAN; defaults are those of the authors' oracle experiment."""
 
     pretrain_epochs: int = 120
@@ -94,9 +95,9 @@ class Config:
 class SeqGAN:
     """Trains an RNNGenerator against a CNNHighway."""
 
-    Config = Config
+    Config = SeqGANConfig
 
-    def __init__(self, config: Config, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
+    def __init__(self, config: SeqGANConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
         c = self.config = config
         self.corpus, self.workers, self.length, self.seed = corpus, workers, length, seed
         sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
@@ -183,18 +184,17 @@ class SeqGAN:
 
     def fake(self, i: int) -> Tensor:
         """Negatives (B/2, T) of D's minibatch i: the set is drawn once from G, which rests meanwhile, or again after a resume."""
-        number, place = divmod(i, self.d_round)
-        size = self.d_epoch * self.half
+        workers, (number, place) = self.workers, divmod(i, self.d_round)
+        size = self.d_epoch * self.half * workers.world
         if self.negatives is None or self.negatives[0] != number:
-            noise = torch.Generator(self.workers.device).manual_seed(fold(self.seed, 2, number))
-            u = torch.rand(size * self.workers.world, self.length, generator=noise, device=self.workers.device)
+            noise = torch.Generator(workers.device).manual_seed(fold(self.seed, 2, number))
+            u = torch.rand(size, self.length, generator=noise, device=workers.device).chunk(workers.world)[workers.rank]
             with frozen(self.G):
-                drawn = self.G.sample(size, self.length, u[self.workers.rank :: self.workers.world])
-            self.negatives = (number, drawn)
+                self.negatives = (number, workers.gather(self.G.sample(len(u), self.length, u)))
         epoch, batch = divmod(place, self.d_epoch)
-        order = torch.arange(batch * self.half, (batch + 1) * self.half).numpy()
+        order = np.arange(self.half) + (batch * workers.world + workers.rank) * self.half
         chosen = torch.from_numpy(permuted(order, size, fold(self.seed, 3, number, epoch)))
-        return self.negatives[1][chosen.to(self.workers.device)]
+        return self.negatives[1][chosen.to(workers.device)]
 
     def sample(self, n: int) -> list[str]:
         """Generated sentences."""

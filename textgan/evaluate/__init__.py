@@ -24,7 +24,8 @@ def nll_test(model: RNNGenerator, sentences: Sentences, length: int, limit: int 
     import numpy as np
 
     device, n = model.out.weight.device, min(limit, len(sentences))
-    total, tokens, mode = torch.zeros((), dtype=torch.float64, device=device), 0, model.training
+    total, tokens = torch.zeros(2, dtype=torch.float64, device=device).unbind()
+    mode = model.training
     model.eval()
     for start in range(0, n, 64):
         x = torch.from_numpy(sentences.rows(np.arange(start, min(n, start + 64)), length)).to(device)
@@ -49,6 +50,8 @@ def nll_oracle(model: RNNGenerator, oracle: RNNGenerator, length: int, samples: 
     device, mode = model.out.weight.device, model.training
     u = torch.rand(samples, length, generator=torch.Generator(device).manual_seed(seed), device=device)
     model.eval()
-    total = sum(float(oracle.log_prob(model.sample(len(part), length, part)).double().sum()) for part in u.split(512))
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for part in u.split(512):
+        total += oracle.log_prob(model.sample(len(part), length, part)).double().sum()
     model.train(mode)
-    return {"nll_oracle": -total / (samples * length), "oracle_samples": samples}
+    return {"nll_oracle": float(-total) / (samples * length), "oracle_samples": samples}

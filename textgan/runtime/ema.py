@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class EMA:
+
+class EMA(Generic[M]):
     """``copy <- decay * copy + (1 - decay) * module``; buffers that are counters are taken over as they are.
 
     Args:
@@ -16,12 +19,12 @@ class EMA:
         decay: weight of the old copy, in [0, 1); 0 makes ``copy`` the module's latest value.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: M, decay: float) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must lie in [0, 1); received {decay}")
         self.module = module
         self.decay = decay
-        self.copy = copy.deepcopy(module).eval().requires_grad_(False)
+        self.copy: M = copy.deepcopy(module).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self) -> None:

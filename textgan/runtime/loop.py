@@ -224,7 +224,11 @@ def fit(
                         now = time.monotonic()
                         if workers.main:
                             finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
-                            head = {"step": step, "stage": stage.name, "samples_seen": seen + (i + 1) * stage.batch}
+                            head: dict[str, float | int | str | None] = {
+                                "step": step,
+                                "stage": stage.name,
+                                "samples_seen": seen + (i + 1) * stage.batch,
+                            }
                             run.log({**head, **finite}, spent + now - began)
                             if writer:
                                 for key, value in row.items():

@@ -161,8 +161,9 @@ class Run:
         }
         torch.save(state, temporary / "state.pt")
         for name, module in modules.items():
-            if hasattr(module, "save_pretrained"):
-                module.save_pretrained(temporary / name)
+            save_pretrained: Callable[[Path], None] | None = getattr(module, "save_pretrained", None)
+            if save_pretrained:
+                save_pretrained(temporary / name)
         finish(temporary)
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
         digests = {str(p.relative_to(temporary)): _digest(p) for p in files}

@@ -85,7 +85,7 @@ class Workers:
         self.noise.manual_seed(fold(seed, step))
 
     def uniform(self, rows: int, *shape: int) -> Tensor:
-        """Numbers in [0, 1) of shape (rows, \\*shape): this process's rows of those drawn for the whole group."""
+        r"""Numbers in [0, 1) of shape (rows, \*shape): this process's rows of those drawn for the whole group."""
         u = torch.rand(rows * self.world, *shape, generator=self.noise, device=self.device)
         return u[self.rank * rows : (self.rank + 1) * rows]
 
@@ -117,6 +117,14 @@ class Workers:
         tensor = tensor.clone()
         self.average([tensor])
         return tensor
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes, in the order of their ranks; each has as many."""
+        if self.world == 1:
+            return tensor
+        parts = [torch.empty_like(tensor) for _ in range(self.world)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Copy the first process's tensors to all others, in place."""
