@@ -158,6 +158,9 @@ def make_corpus(options: DataOptions, out: Path, seed: int) -> Any:
     if options.data == "oracle" or options.data.startswith("oracle:"):
         return _oracle_corpus(options, out, seed)
     if (Path(options.data) / "corpus.json").is_file():
+        length = Corpus.open(options.data).info["length"]
+        if options.length not in (length, DataOptions.length):
+            raise UserError(f"{options.data} was prepared with --length {length}; received {options.length}; leave --length out")
         shutil.copytree(options.data, out, dirs_exist_ok=True)
         return Corpus.open(out)
     corpus = prepare(
@@ -279,19 +282,21 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
     if (path / "config.json").exists():
         raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
     workers = _workers(options)
-    saved = {"algorithm": name, "data": dataclasses.asdict(chosen.data), "train": dataclasses.asdict(options)}
-    saved["config"] = dataclasses.asdict(chosen.config)
     if workers.main:
         corpus = make_corpus(chosen.data, path / "data", options.seed)
         _say(describe(corpus))
         if not options.dry_run:
+            data = dataclasses.replace(chosen.data, length=corpus.info["length"])
+            parts = {"data": data, "train": options, "config": chosen.config}
+            saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
             Run.create(path, saved, _environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
     workers.agree(0)  # the others wait for the files
     if options.dry_run:
         from .corpus import Corpus
 
         workers.seed(options.seed, 0)
-        made = algorithm(chosen.config, Corpus.open(path / "data"), workers, length=chosen.data.length, seed=options.seed)
+        corpus = Corpus.open(path / "data")
+        made = algorithm(chosen.config, corpus, workers, length=corpus.info["length"], seed=options.seed)
         for stage in made.stages():
             _say(f"{stage.name}: {stage.steps} steps of {stage.batch} sequences, {stage.unit} a unit")
         for player, side in made.players.items():
@@ -300,7 +305,7 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         if not any(path.iterdir()):
             path.rmdir()
         return 0
-    return _fit(path, algorithm, chosen.config, chosen.data, options, workers)
+    return _fit(path, algorithm, chosen.config, options, workers)
 
 
 def _workers(options: TrainOptions) -> Any:
@@ -324,16 +329,17 @@ def describe(corpus: Any) -> str:
     return f"corpus: {sizes}" + (f"; {counts}" if counts else "")
 
 
-def _fit(path: Path, algorithm: Any, config: Any, data: DataOptions, options: TrainOptions, workers: Any) -> int:
+def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
     from .corpus import Corpus
     from .evaluate import nll_oracle, nll_test
     from .generators import RNNGenerator
     from .runtime import Interrupted, Run, fit
 
     corpus = Corpus.open(path / "data")
+    length = corpus.info["length"]
     workers.seed(options.seed, 0)
     try:
-        made = algorithm(config, corpus, workers, length=data.length, seed=options.seed)
+        made = algorithm(config, corpus, workers, length=length, seed=options.seed)
     except ValueError as error:
         raise UserError(str(error)) from error
     oracle = None
@@ -341,9 +347,9 @@ def _fit(path: Path, algorithm: Any, config: Any, data: DataOptions, options: Tr
         oracle = RNNGenerator.from_pretrained(path / "data" / "oracle").to(workers.device)
 
     def figures() -> dict[str, float]:
-        found = nll_test(made.G, corpus.test, data.length)
+        found = nll_test(made.G, corpus.test, length)
         if oracle is not None:
-            found |= nll_oracle(made.G, oracle, data.length, seed=options.seed)
+            found |= nll_oracle(made.G, oracle, length, seed=options.seed)
         return found
 
     def finish(folder: Path) -> None:
@@ -394,12 +400,12 @@ def resume(argv: list[str]) -> int:
     if saved.get("schema_version") != 1:
         raise UserError(f"{path} was written by another version (schema {saved.get('schema_version')}); expected schema 1")
     algorithm = find(saved["algorithm"])
-    config, data = _build(algorithm.Config, saved["config"], path), _build(DataOptions, saved["data"], path)
+    config = _build(algorithm.Config, saved["config"], path)
     options: TrainOptions = _build(TrainOptions, saved["train"], path)
     options = dataclasses.replace(
         options, until=given.until, device=given.device or options.device, threads=given.threads or options.threads
     )
-    return _fit(path, algorithm, config, data, options, _workers(options))
+    return _fit(path, algorithm, config, options, _workers(options))
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,13 @@ def write_oracle(out: Path, train: np.ndarray, test: np.ndarray, vocab_size: int
         for row in rows:
             writer.add(row, 0)
         writer.close()
-    counts = {"source": source, "sentences": len(train) + len(test), "train": len(train), "test": len(test)}
+    counts = {
+        "source": source,
+        "length": train.shape[1],
+        "sentences": len(train) + len(test),
+        "train": len(train),
+        "test": len(test),
+    }
     return _finish(out, temporary, {**counts, "vocab_size": vocab_size, "tokenizer": None, "bos": 0, "eos": None, "pad": None})
 
 
