@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -578,7 +579,10 @@ def prepare(argv: list[str]) -> int:
 
 
 def run(command: str, argv: list[str]) -> int:
-    """Run one command; gives its exit code."""
-    return {
+    """Run one command; gives its exit code. Warnings come as one line each."""
+    commands = {
         "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
-    }[command](argv)  # fmt: skip
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest: _say(f"textgan: warning: {message}")
+        return commands[command](argv)

@@ -17,6 +17,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -190,6 +191,19 @@ def _hub_documents(name: str, column: str | None) -> Iterator[list[str]]:
         raise UserError(f"datasets:{name} cannot be loaded; expected a data set's name or folder; {error}") from error
     for row in rows:
         yield str(row[_column(row, column, f"datasets:{name}")]).splitlines() or [""]
+
+
+def _watched(found: Iterator[tuple[int, list[str]]], doing: str, every_s: float = 5.0) -> Iterator[tuple[int, list[str]]]:
+    """Says now and then, on standard error, how far a long pass is."""
+    began = told = time.monotonic()
+    count = 0
+    for number, sentences in found:
+        count += len(sentences)
+        now = time.monotonic()
+        if now - told >= every_s:
+            told = now
+            print(f"{doing}: {count:,} sentences, {count / (now - began):,.0f}/s", file=sys.stderr, flush=True)  # noqa: T201
+        yield number, sentences
 
 
 def _splitter(sample: Iterable[list[str]]) -> Callable[[str], list[str]]:
@@ -437,7 +451,8 @@ def prepare(
                 yield number, [s for s in map(tokenizers.clean, found) if s]
 
         if tokenizer in tokenizers.KINDS:
-            stream = (s for _, found in sentences(path, ReadReport()) for s in found)
+            learning = _watched(sentences(path, ReadReport()), "learning the vocabulary")
+            stream = (s for _, found in learning for s in found)
             model = tokenizers.train(tokenizer, stream, vocab_size, lowercase=lowercase, min_count=min_count)
         else:
             model = tokenizers.load(tokenizer)
@@ -492,7 +507,7 @@ def _encode(
 
     for place, only in ((path, None), (test, held)) if test else ((path, None),):
         assert place is not None
-        for number, found in sentences(place, report):
+        for number, found in _watched(sentences(place, report), "encoding"):
             counts["documents"] += 1
             for start in range(0, len(found), 10_000):
                 for ids in model.encode_batch(found[start : start + 10_000]):

@@ -1,0 +1,119 @@
+"""Options that change how a run goes, not what it is: precision, TensorBoard, --config, sources through libraries."""
+
+import io
+import json
+import sys
+
+import pytest
+import torch
+
+from textgan import tokenizers
+from textgan.__main__ import main
+from textgan.corpus import Corpus, documents, prepare
+from textgan.errors import UserError
+from textgan.runtime import Run, fit
+
+from .conformance import TINY, build, train, weights
+
+WORDS = ["--epochs", "1", "--batch", "32", "--hidden-dim", "8", "--embedding-dim", "8", "--length", "8", "--threads", "1"]
+
+
+def textgan(*words):
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return left.value.code
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_bf16_trains_to_nearly_the_same_weights(name, corpus, tmp_path):
+    """Autocast touches every step, losses and weights stay fp32, and the losses stay near."""
+    logs = {}
+    for precision in ("fp32", "bf16"):
+        made, workers = build(name, corpus)
+        fit(made, run := Run.create(tmp_path / precision, {}, {}), workers, seed=0, progress=False, precision=precision)
+        assert {v.dtype for v in weights(made).values() if v.is_floating_point()} == {torch.float32}
+        logs[precision] = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    a, b = (logs[p][0]["g/nll"] for p in ("fp32", "bf16"))
+    assert a != b
+    assert a == pytest.approx(b, rel=2e-2)
+
+
+def test_tensorboard(corpus, tmp_path):
+    pytest.importorskip("tensorboard")
+    made, workers = build("mle", corpus)
+    fit(made, Run.create(tmp_path / "r", {}, {}), workers, seed=0, progress=False, tensorboard=True)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "r" / "tensorboard"))
+    events.Reload()
+    rows = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("g/nll")] == [(r["step"], r["g/nll"]) for r in rows]
+
+
+def test_a_run_from_the_settings_of_another(text, tmp_path):
+    assert textgan("train", "mle", "--data", text, "--run", tmp_path / "a", *WORDS) == 0
+    assert textgan("train", "mle", "--config", tmp_path / "a", "--run", tmp_path / "b", "--hidden-dim", "9") == 0
+    a, b = (Run.open(tmp_path / n).config for n in "ab")
+    assert {**a["config"], "hidden_dim": 9} == b["config"]
+    assert a["data"] == b["data"]
+
+
+def test_a_corpus_prepared_once_serves_several_runs(text, tmp_path, capsys):
+    assert textgan("prepare", "--data", text, "--length", "8", "--out", tmp_path / "c") == 0
+    words = [word for word in WORDS if word not in ("--length",)]
+    words.remove("8")
+    assert textgan("train", "mle", "--data", tmp_path / "c", "--run", tmp_path / "a", *WORDS[:-4], "--threads", "1") == 0
+    assert Run.open(tmp_path / "a").config["data"]["length"] == 8
+    assert textgan("train", "mle", "--data", tmp_path / "c", "--run", tmp_path / "b", *WORDS[:-4], "--length", "9") == 2
+    assert "was prepared with --length 8; received 9" in capsys.readouterr().err
+    assert Corpus.open(tmp_path / "c").info == Corpus.open(tmp_path / "a" / "data").info
+
+
+def test_standard_input(monkeypatch, tmp_path):
+    class Input:
+        buffer = io.BytesIO(b"a cat sat .\na dog ran .\n" * 30)
+
+    monkeypatch.setattr(sys, "stdin", Input())
+    corpus = prepare("-", tmp_path / "c", length=8)
+    assert corpus.info["kept"] == 60
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["corpus.json", "test.arrow", "tokenizer.json", "train.arrow"]
+
+
+@pytest.mark.filterwarnings("default")  # of the library's own
+def test_data_sets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = {"text": ["one", "two\nlines"], "caption": ["a", "b"]}
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)}).save_to_disk(tmp_path / "d")
+    assert list(documents(f"datasets:{tmp_path / 'd'}")) == [["one"], ["two", "lines"]]
+    assert list(documents(f"datasets:{tmp_path / 'd'}:train", column="caption")) == [["a"], ["b"]]
+    with pytest.raises(UserError, match="text, caption"):
+        list(documents(f"datasets:{tmp_path / 'd'}", column="nothing"))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("kind", ["word", "char", "bpe"])
+def test_tokenizers_load_in_transformers(kind, tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    t = tokenizers.train(kind, ["a man rides a horse .", "two dogs !"] * 5, 300)
+    t.save(tmp_path)
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    assert fast("two men rides !", add_special_tokens=False)["input_ids"] == t.encode("two men rides !")
+
+
+def test_an_algorithm_from_outside(text, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("from textgan.algorithms.mle import MLE\nclass Mine(MLE):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert textgan("train", "mine:Mine", "--data", text, "--run", tmp_path / "a", *WORDS) == 0
+    assert textgan("resume", tmp_path / "a") == 0
+    assert textgan("train", "mine:Yours", "--data", text, "--run", tmp_path / "b", *WORDS) == 2
+
+
+def test_weights_do_not_depend_on_how_often_one_looks(corpus, tmp_path):
+    made, _ = train("mle", corpus, tmp_path / "a")
+    other, workers = build("mle", corpus)
+    looked = []
+    fit(other, Run.create(tmp_path / "b", {}, {}), workers, seed=0, progress=False, log_every=1, save_minutes=0,
+        evaluate=lambda: looked.append(torch.rand(3)) or {}, samples=3)  # fmt: skip
+    assert looked
+    assert all(torch.equal(weights(made)[k], v) for k, v in weights(other).items())
