@@ -1,7 +1,9 @@
 """The real commands in a subprocess, and what they say to mistakes."""
 
+import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +144,72 @@ WRONG = [
     (["generate", "RUN", "-n", "0"], "--number must be 1"),
     (["evaluate", "nowhere"], "is not a run"),
 ]
+
+
+BROKEN = [
+    ("blank.txt", b" \n\n\t\n", "holds no text"),
+    ("picture.txt", bytes(range(256)) * 40, "is not a text file"),
+    ("wide.txt", "a man rides a horse\n".encode("utf-16") * 9, "is not a text file"),
+    ("rows.jsonl", b'{"text": "one"}\n{"text": "tw', "line 2 is not a JSON"),
+    ("list.jsonl", b"[1, 2]\n", "line 1"),
+    ("rows.csv", b"id,caption\n1,a man\n", "expected --column with one of: id, caption"),
+    ("cut.txt.gz", gzip.compress(b"a man rides a horse\n" * 999)[:50], "cannot be read"),
+    ("not.txt.gz", b"a man rides a horse\n", "cannot be read"),
+    ("not.txt.bz2", b"a man rides a horse\n", "cannot be read"),
+    ("long.txt", b"word " * 200_000, "raise --length"),
+    ("folder/", b"", "no such file, folder"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "says"), BROKEN)
+def test_broken_text_ends_in_one_line_and_leaves_nothing(name, content, says, tmp_path, monkeypatch, capsys):
+    from textgan.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    if name.endswith("/"):
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SystemExit) as left:
+        main(["train", "mle", "--data", name, "--run", "R/deep", "--threads", "1"])
+    error = capsys.readouterr().err
+    assert left.value.code == 2
+    assert says in error
+    assert error.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == [name.strip("/")], "something half-made was left"
+
+
+DAMAGED = [
+    ("config.json", b"{", ["resume", "evaluate", "report"], "damaged"),
+    ("config.json", None, ["resume", "evaluate", "report"], "is not a run"),
+    ("config.json", b'{"schema_version": 7}', ["resume"], "expected schema 1"),
+    ("data/corpus.json", b"{", ["resume", "evaluate"], "is not a prepared corpus"),
+    ("data/tokenizer.json", b"{}", ["resume", "evaluate"], "no tokenizer can be read"),
+    ("data/train.arrow", b"nonsense", ["resume"], "corpus"),
+    ("data/test.arrow", b"", ["evaluate"], "corpus"),
+    ("checkpoints/LAST/generator/model.safetensors", b"nonsense", ["generate", "evaluate"], "no whole checkpoint"),
+]
+
+
+@pytest.mark.filterwarnings("default")  # a damaged checkpoint is named in a warning
+@pytest.mark.parametrize(("file", "content", "commands", "says"), DAMAGED)
+def test_a_damaged_run_ends_in_one_line(file, content, commands, says, run, tmp_path, capsys):
+    from textgan.__main__ import main
+
+    hurt = tmp_path / "hurt"
+    shutil.copytree(run, hurt)
+    kept = sorted((hurt / "checkpoints").iterdir())
+    for other in kept[:-1]:
+        shutil.rmtree(other)
+    path = hurt / file.replace("LAST", kept[-1].name)
+    path.unlink() if content is None else path.write_bytes(content)
+    for command in commands:
+        with pytest.raises(SystemExit) as left:
+            main([command, str(hurt)])
+        error = capsys.readouterr().err
+        assert left.value.code == 2, command
+        assert says in error
+        assert [line for line in error.splitlines() if "warning" not in line][1:] == []
 
 
 @pytest.mark.parametrize(("words", "says"), WRONG)

@@ -323,11 +323,20 @@ def _workers(options: TrainOptions) -> Any:
 
 
 def describe(corpus: Any) -> str:
-    """One line about a corpus."""
+    """What a corpus holds and what was mended in it, a line each."""
     info = corpus.info
     counts = ", ".join(f"{info[k]:,} {k}" for k in ("documents", "kept", "skipped", "truncated") if isinstance(info.get(k), int))
     sizes = f"{len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out, vocabulary {corpus.vocab_size:,}"
-    return f"corpus: {sizes}" + (f"; {counts}" if counts else "")
+    told = f"corpus: {sizes}" + (f"; {counts}" if counts else "")
+    reading = info.get("reading") or {}
+    if reading.get("undecodable_bytes"):
+        places = "; ".join(f"{name} line {', '.join(map(str, at))}" for name, at in reading["undecodable_lines"].items())
+        told += f"\nwarning: {reading['undecodable_bytes']:,} bytes are not UTF-8 and became \ufffd; the first are in {places}"
+    if reading.get("control_characters"):
+        told += f"\nwarning: {reading['control_characters']:,} control characters became blanks"
+    if info.get("warning"):
+        told += f"\nwarning: {info['warning']}"
+    return told
 
 
 def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:

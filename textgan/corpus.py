@@ -32,6 +32,7 @@ from .errors import UserError
 SCHEMA_VERSION = 1
 BLOCK = 65_536  # sentences in an Arrow record batch
 NAMED = ("wikipedia-sample", "lee-news")
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\x85\u2028\u2029]")
 ENDS = re.compile(r"(?<=[。！？])([”」』）)]*)(?=.)")
 
@@ -47,10 +48,10 @@ class ReadReport:
 
 def _text_lines(path: Path, encoding: str, report: ReadReport) -> Iterator[str]:
     """Lines of a file, unpacked, without BOM, line ends or control characters."""
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
     bad: list[int] = []
     try:
-        with openers.get(path.suffix, open)(path, "rb") as raw:
+        _check_is_text(path, encoding)
+        with OPENERS.get(path.suffix, open)(path, "rb") as raw:
             # U+DC80..U+DCFF stand for undecodable bytes until they are counted
             text = io.TextIOWrapper(raw, encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="surrogateescape")
             for number, line in enumerate(text, 1):
@@ -70,6 +71,19 @@ def _text_lines(path: Path, encoding: str, report: ReadReport) -> Iterator[str]:
         raise UserError(f"unknown encoding; received {encoding!r}") from error
     if bad:
         report.undecodable_lines[str(path)] = bad[:10]
+
+
+def _check_is_text(path: Path, encoding: str) -> None:
+    """Refuses pictures, archives and UTF-16, of whose bytes many are no text; a few wrong bytes are mended while reading."""
+    with OPENERS.get(path.suffix, open)(path, "rb") as raw:
+        start: bytes = raw.read(1 << 16)
+    text = start.decode(encoding, errors="surrogateescape")
+    wrong = sum("\udc80" <= c <= "\udcff" or c == "\0" for c in text)
+    if wrong > len(start) / 5:
+        raise UserError(
+            f"{path} is not a text file in {encoding}; received {wrong / len(start):.0%} bytes that are no text at its start; "
+            "if it is text in another encoding, turn it into UTF-8 first (iconv -f ENCODING -t UTF-8)"
+        )
 
 
 def _files(source: str) -> list[Path]:
@@ -241,8 +255,11 @@ class Sentences:
 
     def __init__(self, path: Path, eos: int | None, pad: int | None) -> None:
         self.eos, self.pad = eos, pad
-        self._file = pa.memory_map(str(path))
-        reader = pa.ipc.open_file(self._file)
+        try:
+            self._file = pa.memory_map(str(path))
+            reader = pa.ipc.open_file(self._file)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"the corpus file {path} is missing or damaged ({error}); prepare the text again") from error
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         self._starts = np.cumsum([0, *(len(b) for b in batches)])
         self._views = [

@@ -56,6 +56,8 @@ class Tokenizer:
         ids = [i for i in ids if i > 2]
         if self.kind == "unigram":
             text: str = self.model.decode(ids)
+        elif self.kind == "word":  # a word that is not known has lost the mark of the blank before it
+            text = "".join("▁<unk>" if i == self.unk else self.token(i) for i in ids).replace("▁", " ")
         else:
             text = self.model.decode(ids, skip_special_tokens=False)
         return text.strip()
