@@ -143,3 +143,12 @@ def test_small_and_strange_corpora(tmp_path):
     corpus = prepare(str(path), tmp_path / "d", overlong="truncate", length=6)
     assert corpus.train.rows(np.array([0]), 6).tolist() == [[4] * 6] or corpus.info["truncated"] == 1
     assert Corpus.open(tmp_path / "d").info["content_sha256"] == corpus.info["content_sha256"]
+
+
+def test_counting_forgets_only_rare_words():
+    words = [w for i in range(300_000) for w in (f"rare{i}", "the", "of" if i % 2 else "a")]
+    counts = tokenizers._count(words, limit=50_000)
+    assert len(counts) <= 150_000
+    assert counts["the"] == 300_000
+    assert counts["of"] == counts["a"] == 150_000
+    assert tokenizers._count(words)["rare7"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -83,6 +84,21 @@ def _words(sentences: Iterable[str], lowercase: bool) -> Iterator[str]:
         yield from re.findall(WORD, text.lower() if lowercase else text)
 
 
+def _count(words: Iterable[str], limit: int = 2_000_000) -> Counter[str]:
+    """Counts in flat memory: when there are more different words than ``limit``, the rarest are forgotten.
+
+    A word can be lost, or counted too low, only if it is about as rare as those (lossy counting: Manku and Motwani, 2002).
+    """
+    counts: Counter[str] = Counter()
+    rare, words = 0, iter(words)
+    while piece := list(itertools.islice(words, 100_000)):
+        counts.update(piece)
+        if len(counts) > limit:
+            rare += 1
+            counts = Counter({word: n for word, n in counts.items() if n > rare})
+    return counts
+
+
 def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bool = False, min_count: int = 1) -> Tokenizer:
     """Learn a vocabulary.
 
@@ -121,7 +137,7 @@ def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bo
     else:
         counts: Counter[str] = Counter()
         if kind == "word":
-            counts.update(_words(sentences, lowercase))
+            counts = _count(_words(sentences, lowercase))
         else:
             for sentence in sentences:
                 counts.update(clean(sentence).lower() if lowercase else clean(sentence))
