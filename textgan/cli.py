@@ -40,9 +40,7 @@ def parse(kind: Any, argv: list[str], prog: str, description: str, default: Any 
     except SystemExit:
         text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
         words = [line.strip("│╭╮╰╯─|+-* \t") for line in text.splitlines()]
-        words = [word for word in words if word and "helptext" not in word and "--help" not in word]
-        message = "; ".join(words[1:] if words and words[0].lower().endswith(("error", "options")) else words)
-        raise UserError(f"{message or 'the options cannot be read'}; see `{prog} --help`") from None
+        raise UserError(f"{_plain(' '.join(words))}; see `{prog} --help`") from None
     if unknown:
         word = unknown[0].split("=")[0]
         flags = {"--" + f.name.replace("_", "-") for f in _fields(kind)}
@@ -50,6 +48,20 @@ def parse(kind: Any, argv: list[str], prog: str, description: str, default: Any 
         hint = f"did you mean {near[0]}?" if near else f"see `{prog} --help`"
         raise UserError(f"unknown option or extra word; received {word!r}; {hint}")
     return parsed
+
+
+def _plain(text: str) -> str:
+    """What tyro says of a mistake, in the words of all our errors."""
+    for pattern, words in (
+        (r"(--[\w-]+): invalid literal for int\(\) with base 10: ('.*?')", r"\1 expects a whole number; received \2"),
+        (r"(--[\w-]+): could not convert string to float: ('.*?')", r"\1 expects a number; received \2"),
+        (r"invalid choice ('.*?') for argument '(--[\w-]+)'\. Expected one of \((.*?),?\)", r"\2 expects one of \3; received \1"),
+        (r"Missing value for argument '(--[\w-]+)'", r"\1 expects a value; received none"),
+        (r"Missing from [\w ]+: +(\S+)", r"\1 is missing"),
+    ):
+        if found := re.search(pattern, text):
+            return found.expand(words)
+    return " ".join(text.split()) or "the options cannot be read"
 
 
 def _fields(kind: Any) -> list[dataclasses.Field[Any]]:
@@ -65,8 +77,9 @@ class DataOptions:
     """Where the text comes from and how it becomes tokens."""
 
     data: tyro.conf.OmitArgPrefixes[str] = ""
-    """A text file, glob, folder, .jsonl, .csv (all also .gz or .bz2), - for standard input, datasets:NAME, wikipedia-sample,
-    lee-news, a folder that `textgan prepare` wrote, oracle (synthetic, own LSTM) or oracle:PATH.npz (the published one)."""
+    """A text file, glob, folder, .jsonl or .csv (all also .gz or .bz2); - for standard input; datasets:NAME; wikipedia-sample;
+    lee-news; a folder that `textgan prepare` wrote; oracle (synthetic, own LSTM) or oracle:PATH.npz (the published one).
+    Must be given."""
     column: str | None = None
     """Column of a .jsonl, .csv or data set that holds the text."""
     split: Literal["auto", "line", "sentence"] = "auto"
@@ -94,7 +107,7 @@ class TrainOptions:
     """How a run goes."""
 
     run: Annotated[str, tyro.conf.arg(aliases=["--run-dir"])] = ""
-    """Folder of the new run. Under torchrun write --run-dir, because torchrun takes --run for an option of its own."""
+    """Folder of the new run; must be given. Under torchrun write --run-dir: torchrun takes --run for an option of its own."""
     seed: int = 0
     """Decides all randomness."""
     device: str = "auto"
@@ -235,7 +248,7 @@ def train(argv: list[str]) -> int:
             raise UserError("--config wants a path; expected the config.json of another run")
         default = _from_config(Path(argv[place + 1]), name, algorithm.Config, options)
         argv = argv[:place] + argv[place + 2 :]
-    description = f"{(algorithm.Config.__doc__ or '').strip()} Example: textgan train {name} --data my.txt --run runs/a"
+    description = f"{SUMMARIES.get(name, name)}. Example:\n\n  textgan train {name} --data my.txt --run runs/a"
     chosen: Any = parse(options, argv, f"textgan train {name}", description, default)
     run: TrainOptions = chosen.train
     if not run.run:
@@ -388,7 +401,7 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
 class ResumeOptions:
     """Options of resume: none that would change the result."""
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     until: int | None = None
     """Stop after this many steps in all."""
@@ -403,7 +416,7 @@ def resume(argv: list[str]) -> int:
     from .algorithms import find
     from .runtime import Run
 
-    given = parse(ResumeOptions, argv, "textgan resume", "Go on with a run. Example: textgan resume runs/a --until 5000")
+    given = parse(ResumeOptions, argv, "textgan resume", "Go on with a run. Example:\n\n  textgan resume runs/a --until 5000")
     _positive(given, "until")
     path = Path(given.run)
     saved = Run.open(path).config
@@ -422,7 +435,7 @@ def resume(argv: list[str]) -> int:
 class GenerateOptions:
     """Options of generate."""
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run, a checkpoint, or a folder with a saved generator."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10
     """How many sentences."""
@@ -449,7 +462,7 @@ class GenerateOptions:
 def generate(argv: list[str]) -> int:
     """``textgan generate``."""
     given = parse(
-        GenerateOptions, argv, "textgan generate", "Write sentences. Example: textgan generate runs/a -n 20 --top-p 0.9"
+        GenerateOptions, argv, "textgan generate", "Write sentences. Example:\n\n  textgan generate runs/a -n 20 --top-p 0.9"
     )
     import torch
 
@@ -515,7 +528,7 @@ def _trained_length(folder: Path) -> int:
 class EvaluateOptions:
     """Options of evaluate."""
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run."""
     seed: int = 0
     """Decides the samples that the oracle judges."""
@@ -523,7 +536,9 @@ class EvaluateOptions:
 
 def evaluate(argv: list[str]) -> int:
     """``textgan evaluate``."""
-    given = parse(EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example: textgan evaluate runs/a")
+    given = parse(
+        EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example:\n\n  textgan evaluate runs/a"
+    )
     from . import load
     from .corpus import Corpus
     from .evaluate import nll_oracle, nll_test
@@ -546,7 +561,7 @@ def evaluate(argv: list[str]) -> int:
 class ReportOptions:
     """Options of report."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN ...")]
     """One run, or several side by side."""
     out: str = ""
     """File to write; the first run's report.html when absent."""
@@ -554,7 +569,9 @@ class ReportOptions:
 
 def report(argv: list[str]) -> int:
     """``textgan report``."""
-    given = parse(ReportOptions, argv, "textgan report", "One HTML page. Example: textgan report runs/a runs/b --out both.html")
+    given = parse(
+        ReportOptions, argv, "textgan report", "One HTML page. Example:\n\n  textgan report runs/a runs/b --out both.html"
+    )
     from .report import report as write
 
     if not given.runs:
@@ -579,7 +596,7 @@ class PrepareOptions:
 def prepare(argv: list[str]) -> int:
     """``textgan prepare``."""
     given = parse(
-        PrepareOptions, argv, "textgan prepare", "Tokenise once. Example: textgan prepare --data my.txt --out my-corpus"
+        PrepareOptions, argv, "textgan prepare", "Tokenise once. Example:\n\n  textgan prepare --data my.txt --out my-corpus"
     )
     if not given.out:
         raise UserError("no folder was named for the corpus; expected --out DIR")
