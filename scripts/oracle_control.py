@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from textgan.algorithms import seqgan
-from textgan.cli import DataOptions, make_corpus
+from textgan.cli.options import DataOptions
+from textgan.cli.training import make_corpus
 from textgan.evaluate import nll_oracle, nll_test
 from textgan.generators import RNNGenerator
 from textgan.runtime import Workers

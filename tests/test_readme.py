@@ -8,6 +8,8 @@ import pytest
 
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
+from textgan.cli import training, use
+from textgan.cli.parse import parse
 
 from .conformance import train
 
@@ -37,11 +39,11 @@ def test_the_commands_are_understood(line, monkeypatch):
     words = shlex.split(line)[1:]
     assert words[0] in COMMANDS
     if words[0] == "train":
-        monkeypatch.setattr(cli, "_start", lambda name, algorithm, chosen: 0)
+        monkeypatch.setattr(training, "_start", lambda name, algorithm, chosen: 0)
         assert cli.run(words[0], words[1:]) == 0
     else:
-        kind = {"generate": cli.GenerateOptions, "evaluate": cli.EvaluateOptions, "report": cli.ReportOptions}[words[0]]
-        assert cli.parse(kind, words[1:], "textgan", "")
+        kind = {"generate": use.GenerateOptions, "evaluate": use.EvaluateOptions, "report": use.ReportOptions}[words[0]]
+        assert parse(kind, words[1:], "textgan", "")
 
 
 def test_its_links_and_methods_exist():

@@ -1,0 +1,19 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import warnings
+
+from .parse import say
+from .training import resume, train
+from .use import evaluate, generate, prepare, report
+
+
+def run(command: str, argv: list[str]) -> int:
+    """Run one command; gives its exit code. Warnings come as one line each."""
+    commands = {
+        "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")
+        return commands[command](argv)

@@ -1,0 +1,90 @@
+"""The options of training, as dataclasses: their fields are the flags, their docstrings the help."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the text comes from and how it becomes tokens."""
+
+    data: tyro.conf.OmitArgPrefixes[str] = ""
+    """A text file, glob, folder, .jsonl or .csv (all also .gz or .bz2); - for standard input; datasets:NAME; wikipedia-sample;
+    lee-news; a folder that `textgan prepare` wrote; oracle (synthetic, own LSTM) or oracle:PATH.npz (the published one).
+    Must be given."""
+    column: str | None = None
+    """Column of a .jsonl, .csv or data set that holds the text."""
+    split: Literal["auto", "line", "sentence"] = "auto"
+    """Whether a line is a sentence or prose is to be cut into sentences."""
+    tokenizer: str = "word"
+    """word, char, bpe, unigram, or the path of a saved tokenizer."""
+    vocab_size: int = 5000
+    """Largest vocabulary, special tokens included."""
+    lowercase: bool = False
+    """Turn all letters into small ones."""
+    length: int = 20
+    """Tokens in a sequence, end mark included (SeqGAN: 20)."""
+    overlong: Literal["skip", "truncate"] = "skip"
+    """What happens to sentences longer than that; how many there were is said."""
+    held_out: float = 0.05
+    """Share of the text kept for testing."""
+    test: str | None = None
+    """Test on this text instead."""
+    oracle_sequences: int = 10_000
+    """Sequences drawn from the oracle for training, and as many again for testing (SeqGAN: 10,000)."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a run goes."""
+
+    run: Annotated[str, tyro.conf.arg(aliases=["--run-dir"])] = ""
+    """Folder of the new run; must be given. Under torchrun write --run-dir: torchrun takes --run for an option of its own."""
+    seed: int = 0
+    """Decides all randomness."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    threads: int = 0
+    """CPU threads; 0 leaves the choice to torch."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 uses autocast."""
+    log_every: int = 50
+    """Steps between logged lines."""
+    evaluate_every: int = 5
+    """Epochs or rounds between evaluations on held-out text, with samples."""
+    save_minutes: float = 2.0
+    """Minutes between checkpoints; the ends of stages are always saved."""
+    keep: int = 2
+    """Checkpoints kept."""
+    until: int | None = None
+    """Stop after this many steps; `textgan resume` goes on."""
+    tensorboard: bool = False
+    """Also write TensorBoard files (needs the extra [tensorboard])."""
+    dry_run: bool = False
+    """Prepare the data, say what would be done, and stop."""
+
+
+def check_config(config: Any) -> None:
+    """Ranges that the field's type does not say."""
+    for f in dataclasses.fields(config):
+        value, flag = getattr(config, f.name), "--" + f.name.replace("_", "-")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if f.name.endswith("dropout") or f.name.endswith("decay"):
+            if not 0 <= value < 1:
+                raise UserError(f"{flag} must lie in [0, 1); received {value}")
+        elif f.name == "discount":
+            if not 0 < value <= 1:
+                raise UserError(f"{flag} must lie in (0, 1]; received {value}")
+        elif f.name in ("clip",) or f.name.endswith("lr"):
+            if not 0 < value < float("inf"):
+                raise UserError(f"{flag} must be a finite number above 0; received {value}")
+        elif value < (0 if f.name.endswith(("epochs", "rounds", "l2", "rollouts")) else 1):
+            raise UserError(f"{flag} is too small; received {value}")

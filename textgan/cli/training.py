@@ -1,0 +1,291 @@
+"""The commands ``train`` and ``resume``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .. import __version__
+from ..errors import UserError
+from .options import DataOptions, TrainOptions, check_config
+from .parse import parse, positive, say
+
+
+def make_corpus(options: DataOptions, out: Path, seed: int) -> Any:
+    """The prepared corpus of a run in ``out``; an oracle is saved beside it."""
+    from ..corpus import Corpus, prepare
+
+    if not options.data:
+        raise UserError("no text was named; expected --data FILE (or wikipedia-sample, oracle, ...); see `textgan train --help`")
+    positive(options, "length", "vocab_size", "oracle_sequences")
+    if options.length < 2:
+        raise UserError(f"--length must be 2 or more; received {options.length}")
+    if not 0 < options.held_out < 1:
+        raise UserError(f"--held-out must lie between 0 and 1; received {options.held_out}")
+    if options.data == "oracle" or options.data.startswith("oracle:"):
+        return _oracle_corpus(options, out, seed)
+    if (Path(options.data) / "corpus.json").is_file():
+        length = Corpus.open(options.data).info["length"]
+        if options.length not in (length, DataOptions.length):
+            raise UserError(f"{options.data} was prepared with --length {length}; received {options.length}; leave --length out")
+        shutil.copytree(options.data, out, dirs_exist_ok=True)
+        return Corpus.open(out)
+    corpus = prepare(
+        options.data, out, tokenizer=options.tokenizer, vocab_size=options.vocab_size, lowercase=options.lowercase,
+        length=options.length, overlong=options.overlong, held_out=options.held_out, test=options.test,
+        column=options.column, split=options.split, seed=seed,
+    )  # fmt: skip
+    return corpus
+
+
+def _oracle_corpus(options: DataOptions, out: Path, seed: int) -> Any:
+    import torch
+
+    from ..corpus import Corpus, write_oracle
+    from ..oracle import load_oracle, make_oracle
+    from ..runtime.workers import fold
+
+    path = options.data.partition(":")[2]
+    oracle = load_oracle(path) if path else make_oracle(options.vocab_size, seed)
+    parts = []
+    for part in range(2):
+        noise = torch.Generator().manual_seed(fold(seed, 4, part))
+        u = torch.rand(options.oracle_sequences, options.length, generator=noise)
+        parts.append(torch.cat([oracle.sample(len(piece), options.length, piece) for piece in u.split(1024)]).numpy())
+    write_oracle(out, parts[0], parts[1], oracle.config.vocab_size, options.data)
+    oracle.save_pretrained(out / "oracle")
+    return Corpus.open(out)
+
+
+def _environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
+    import torch
+
+    try:
+        here = Path(__file__).parent
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "textgan": __version__,
+        "platform": platform.platform(), "device": str(workers.device), "world": workers.world,
+        "threads": torch.get_num_threads(), "argv": argv, "seed": seed, "commit": commit or None,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }  # fmt: skip
+
+
+def train(argv: list[str]) -> int:
+    """``textgan train``."""
+    from ..algorithms import ALGORITHMS, SUMMARIES, find
+
+    if not argv or argv[0].startswith("-"):
+        if argv and argv[0] in ("-h", "--help"):
+            listed = "\n".join(f"  {name:8} {SUMMARIES[name]}" for name in ALGORITHMS)
+            sys.stdout.write(
+                f"textgan train ALGORITHM --data FILE --run DIR [options]\n\nAlgorithms:\n{listed}\n\n"
+                "Example: textgan train mle --data my.txt --run runs/a --epochs 20 --hidden-dim 256\n"
+                "Options of one: textgan train ALGORITHM --help\n"
+            )
+            return 0
+        raise UserError(f"no algorithm was named; expected textgan train ALGORITHM with one of {', '.join(ALGORITHMS)}")
+    name, argv = argv[0], argv[1:]
+    algorithm = find(name)
+    options = _train_options(algorithm.Config)
+    default = None
+    if "--config" in argv:
+        place = argv.index("--config")
+        if place + 1 >= len(argv):
+            raise UserError("--config wants a path; expected the config.json of another run")
+        default = _from_config(Path(argv[place + 1]), name, algorithm.Config, options)
+        argv = argv[:place] + argv[place + 2 :]
+    description = f"{SUMMARIES.get(name, name)}. Example:\n\n  textgan train {name} --data my.txt --run runs/a"
+    chosen: Any = parse(options, argv, f"textgan train {name}", description, default)
+    run: TrainOptions = chosen.train
+    if not run.run:
+        raise UserError("no folder was named for the run; expected --run DIR")
+    positive(run, "log_every", "evaluate_every", "keep", "until")
+    if run.threads < 0 or run.seed < 0 or run.save_minutes < 0:
+        raise UserError("--threads, --seed and --save-minutes must be 0 or more")
+    check_config(chosen.config)
+    return _start(name, algorithm, chosen)
+
+
+def _train_options(config: type) -> Any:
+    parts = {"data": DataOptions, "train": TrainOptions, "config": config}
+    fields = [
+        (name, Annotated[kind, tyro.conf.OmitArgPrefixes], field(default=kind(), metadata={"nested": (kind,)}))
+        for name, kind in parts.items()
+    ]
+    return dataclasses.make_dataclass("Options", fields, frozen=True)
+
+
+def _from_config(path: Path, name: str, config: type, options: Any) -> Any:
+    try:
+        saved = json.loads((path / "config.json" if path.is_dir() else path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--config {path} cannot be read; expected a run's config.json; {error}") from error
+    if saved.get("algorithm") != name:
+        raise UserError(f"--config {path} belongs to another algorithm; expected {name}; received {saved.get('algorithm')!r}")
+    run = dataclasses.replace(build(TrainOptions, saved["train"], path), run="")
+    return options(build(DataOptions, saved["data"], path), run, build(config, saved["config"], path))
+
+
+def build(kind: Any, values: dict[str, Any], path: Path) -> Any:
+    """Options from a saved config; fields that this version does not know are named."""
+    known = {f.name for f in dataclasses.fields(kind)}
+    strange = sorted(set(values) - known)
+    if strange:
+        raise UserError(f"{path}: this version does not know the fields {', '.join(strange)}; start a new run")
+    return kind(**values)
+
+
+def _start(name: str, algorithm: Any, chosen: Any) -> int:
+    from ..runtime import Run
+
+    options: TrainOptions = chosen.train
+    path = Path(options.run)
+    if (path / "config.json").exists():
+        raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
+    workers = _workers(options)
+    if workers.main:
+        corpus = make_corpus(chosen.data, path / "data", options.seed)
+        say(describe(corpus))
+        if not options.dry_run:
+            data = dataclasses.replace(chosen.data, length=corpus.info["length"])
+            parts = {"data": data, "train": options, "config": chosen.config}
+            saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
+            Run.create(path, saved, _environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
+    workers.agree(0)  # the others wait for the files
+    if options.dry_run:
+        from ..corpus import Corpus
+
+        workers.seed(options.seed, 0)
+        corpus = Corpus.open(path / "data")
+        made = algorithm(chosen.config, corpus, workers, length=corpus.info["length"], seed=options.seed)
+        for stage in made.stages():
+            say(f"{stage.name}: {stage.steps} steps of {stage.batch} sequences, {stage.unit} a unit")
+        for player, side in made.players.items():
+            say(f"{player}: {sum(p.numel() for p in side.parameters):,} parameters")
+        shutil.rmtree(path / "data")
+        if not any(path.iterdir()):
+            path.rmdir()
+        return 0
+    return _fit(path, algorithm, chosen.config, options, workers)
+
+
+def _workers(options: TrainOptions) -> Any:
+    import torch
+
+    from ..runtime import Workers
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        return Workers.start(options.device)
+    except ValueError as error:
+        raise UserError(f"--device: {error}") from error
+
+
+def describe(corpus: Any) -> str:
+    """What a corpus holds and what was mended in it, a line each."""
+    info = corpus.info
+    counts = ", ".join(f"{info[k]:,} {k}" for k in ("documents", "kept", "skipped", "truncated") if isinstance(info.get(k), int))
+    sizes = f"{len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out, vocabulary {corpus.vocab_size:,}"
+    told = f"corpus: {sizes}" + (f"; {counts}" if counts else "")
+    reading = info.get("reading") or {}
+    if reading.get("undecodable_bytes"):
+        places = "; ".join(f"{name} line {', '.join(map(str, at))}" for name, at in reading["undecodable_lines"].items())
+        told += f"\nwarning: {reading['undecodable_bytes']:,} bytes are not UTF-8 and became \ufffd; the first are in {places}"
+    if reading.get("control_characters"):
+        told += f"\nwarning: {reading['control_characters']:,} control characters became blanks"
+    if info.get("warning"):
+        told += f"\nwarning: {info['warning']}"
+    return told
+
+
+def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
+    from ..corpus import Corpus
+    from ..evaluate import nll_oracle, nll_test
+    from ..generators import RNNGenerator
+    from ..runtime import Interrupted, Run, fit
+
+    corpus = Corpus.open(path / "data")
+    length = corpus.info["length"]
+    workers.seed(options.seed, 0)
+    try:
+        made = algorithm(config, corpus, workers, length=length, seed=options.seed)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    oracle = None
+    if (path / "data" / "oracle").is_dir():
+        oracle = RNNGenerator.from_pretrained(path / "data" / "oracle").to(workers.device)
+
+    def figures() -> dict[str, float]:
+        found = nll_test(made.G, corpus.test, length)
+        if oracle is not None:
+            found |= nll_oracle(made.G, oracle, length, seed=options.seed)
+        return found
+
+    def finish(folder: Path) -> None:
+        for file in (path / "data").glob("tokenizer*"):
+            shutil.copy(file, folder / "generator" / file.name)
+
+    total = sum(stage.steps for stage in made.stages())
+    try:
+        steps = fit(
+            made, Run.open(path, options.keep), workers, seed=options.seed, until=options.until,
+            log_every=options.log_every, save_minutes=options.save_minutes, evaluate=figures,
+            evaluate_every=options.evaluate_every, precision=options.precision, tensorboard=options.tensorboard, finish=finish,
+        )  # fmt: skip
+    except Interrupted as stopped:
+        if workers.main:
+            say(f"saved; go on with `textgan resume {path}`")
+        return stopped.exit_code
+    finally:
+        workers.stop()
+    if workers.main:
+        say(f"{steps} of {total} steps done; `textgan generate {path}` writes sentences, `textgan report {path}` a page")
+    return 0
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Options of resume: none that would change the result."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    until: int | None = None
+    """Stop after this many steps in all."""
+    device: str = ""
+    """Another device than before."""
+    threads: int = 0
+    """CPU threads; 0 takes as many as before."""
+
+
+def resume(argv: list[str]) -> int:
+    """``textgan resume``."""
+    from ..algorithms import find
+    from ..runtime import Run
+
+    given = parse(ResumeOptions, argv, "textgan resume", "Go on with a run. Example:\n\n  textgan resume runs/a --until 5000")
+    positive(given, "until")
+    path = Path(given.run)
+    saved = Run.open(path).config
+    if saved.get("schema_version") != 1:
+        raise UserError(f"{path} was written by another version (schema {saved.get('schema_version')}); expected schema 1")
+    algorithm = find(saved["algorithm"])
+    config = build(algorithm.Config, saved["config"], path)
+    options: TrainOptions = build(TrainOptions, saved["train"], path)
+    options = dataclasses.replace(
+        options, until=given.until, device=given.device or options.device, threads=given.threads or options.threads
+    )
+    return _fit(path, algorithm, config, options, _workers(options))

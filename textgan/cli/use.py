@@ -1,0 +1,189 @@
+"""The commands ``generate``, ``evaluate``, ``report`` and ``prepare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..errors import UserError
+from .options import DataOptions
+from .parse import parse, positive, say
+from .training import describe, make_corpus
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Options of generate."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run, a checkpoint, or a folder with a saved generator."""
+    number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10
+    """How many sentences."""
+    temperature: float = 1.0
+    """Below 1 sharper, above 1 wilder."""
+    top_k: int = 0
+    """Draw from the k likeliest tokens only; 0 for all."""
+    top_p: float = 1.0
+    """Draw from the smallest set of tokens with this probability."""
+    prompt: str = ""
+    """Text that every sentence begins with."""
+    length: int = 0
+    """Largest number of tokens; 0 takes the run's."""
+    seed: int = 0
+    """The same seed gives the same sentences."""
+    unknown: bool = False
+    """Allow the mark for unknown words."""
+    format: Literal["text", "jsonl"] = "text"
+    """Plain lines, or JSON lines with text and log-probability in nats."""
+    out: str = "-"
+    """File to write; - for the terminal."""
+
+
+def generate(argv: list[str]) -> int:
+    """``textgan generate``."""
+    given = parse(
+        GenerateOptions, argv, "textgan generate", "Write sentences. Example:\n\n  textgan generate runs/a -n 20 --top-p 0.9"
+    )
+    import torch
+
+    from .. import generator_folder, load
+    from ..decode import texts
+    from ..sampling import restrict
+
+    positive(given, "number")
+    if given.length < 0 or given.seed < 0:
+        raise UserError("--length and --seed must be 0 or more")
+    try:
+        restrict(torch.zeros(1, 2), given.temperature, given.top_k, given.top_p)
+    except ValueError as error:
+        raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
+    folder = generator_folder(given.run)
+    model, tokenizer = load(folder), None
+    if any(folder.glob("tokenizer*")):
+        from ..tokenizers import load as load_tokenizer
+
+        tokenizer = load_tokenizer(folder)
+        if not given.unknown:
+            model.ban[tokenizer.unk] = -torch.inf
+    length, prompt = given.length or _trained_length(folder), None
+    if given.prompt:
+        if tokenizer is None:
+            raise UserError("--prompt needs a tokenizer; this run was trained on synthetic ids")
+        prompt = torch.tensor(tokenizer.encode(given.prompt))
+        if len(prompt) >= length:
+            raise UserError(f"--prompt is too long; expected fewer than {length} tokens; received {len(prompt)}; raise --length")
+    u = torch.rand(given.number, length, generator=torch.Generator().manual_seed(given.seed))
+    rows = []
+    for part in u.split(512):
+        x = model.sample(
+            len(part), length, part, temperature=given.temperature, top_k=given.top_k, top_p=given.top_p, prompt=prompt
+        )
+        written = texts(tokenizer, x, model.config.eos)
+        if given.format == "jsonl":
+            with torch.no_grad():
+                scores = model.log_prob(x).sum(1).tolist()
+            written = [json.dumps({"text": t, "log_prob": s}, ensure_ascii=False) for t, s in zip(written, scores, strict=True)]
+        rows += [" ".join(line.splitlines()) for line in written]
+    if given.out == "-":
+        sys.stdout.write("\n".join(rows) + "\n")
+    else:
+        from ..runtime.run import write_text
+
+        try:
+            write_text(Path(given.out), "\n".join(rows) + "\n")
+        except OSError as error:
+            raise UserError(f"--out {given.out} cannot be written ({error.strerror})") from error
+    return 0
+
+
+def _trained_length(folder: Path) -> int:
+    """T of the run that a generator lies in, 20 outside of one."""
+    for above in folder.resolve().parents:
+        if (above / "config.json").is_file() and (above / "checkpoints").is_dir():
+            return int(json.loads((above / "config.json").read_text(encoding="utf-8"))["data"]["length"])
+    return 20
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of evaluate."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run."""
+    seed: int = 0
+    """Decides the samples that the oracle judges."""
+
+
+def evaluate(argv: list[str]) -> int:
+    """``textgan evaluate``."""
+    given = parse(
+        EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example:\n\n  textgan evaluate runs/a"
+    )
+    from .. import load
+    from ..corpus import Corpus
+    from ..evaluate import nll_oracle, nll_test
+    from ..generators import RNNGenerator
+    from ..runtime import Run
+
+    path = Path(given.run)
+    saved = Run.open(path).config
+    length, model, corpus = saved["data"]["length"], load(path), Corpus.open(path / "data")
+    found = nll_test(model, corpus.test, length)
+    if (path / "data" / "oracle").is_dir():
+        oracle = RNNGenerator.from_pretrained(path / "data" / "oracle")
+        found |= nll_oracle(model, oracle, length, seed=given.seed)
+        found["nll_oracle_of_itself"] = nll_oracle(oracle, oracle, length, seed=given.seed)["nll_oracle"]
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of report."""
+
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN ...")]
+    """One run, or several side by side."""
+    out: str = ""
+    """File to write; the first run's report.html when absent."""
+
+
+def report(argv: list[str]) -> int:
+    """``textgan report``."""
+    given = parse(
+        ReportOptions, argv, "textgan report", "One HTML page. Example:\n\n  textgan report runs/a runs/b --out both.html"
+    )
+    from ..report import report as write
+
+    if not given.runs:
+        raise UserError("no run was named; expected textgan report RUN [RUN ...]")
+    sys.stdout.write(f"{write([Path(run) for run in given.runs], Path(given.out) if given.out else None)}\n")
+    return 0
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Options of prepare."""
+
+    options: Annotated[DataOptions, tyro.conf.OmitArgPrefixes] = field(
+        default_factory=DataOptions, metadata={"nested": (DataOptions,)}
+    )
+    out: str = ""
+    """Folder to write."""
+    seed: int = 0
+    """Decides what is held out."""
+
+
+def prepare(argv: list[str]) -> int:
+    """``textgan prepare``."""
+    given = parse(
+        PrepareOptions, argv, "textgan prepare", "Tokenise once. Example:\n\n  textgan prepare --data my.txt --out my-corpus"
+    )
+    if not given.out:
+        raise UserError("no folder was named for the corpus; expected --out DIR")
+    say(describe(make_corpus(given.options, Path(given.out), given.seed)))
+    return 0

@@ -1,0 +1,181 @@
+"""Prepared corpora: memory-mapped ids, and the files that hold them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import tokenizers
+from ..errors import UserError
+
+SCHEMA_VERSION = 1
+BLOCK = 65_536  # sentences in an Arrow record batch
+
+
+class Sentences:
+    """Sentences of a corpus, memory-mapped."""
+
+    def __init__(self, path: Path, eos: int | None, pad: int | None) -> None:
+        self.eos, self.pad = eos, pad
+        try:
+            self._file = pa.memory_map(str(path))
+            reader = pa.ipc.open_file(self._file)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"the corpus file {path} is missing or damaged ({error}); prepare the text again") from error
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        self._starts = np.cumsum([0, *(len(b) for b in batches)])
+        self._views = [
+            (b.column("ids").offsets.to_numpy(), b.column("ids").values.to_numpy(), b.column("document").to_numpy())
+            for b in batches
+        ]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def _by_batch(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]]:
+        which = np.searchsorted(self._starts, indices, "right") - 1
+        for k in np.unique(which):
+            places = np.flatnonzero(which == k)
+            yield places, indices[places] - self._starts[k], self._views[k]
+
+    def rows(self, indices: np.ndarray, length: int) -> np.ndarray:
+        """(n, length) int64: ids, EOS where it fits, then padding."""
+        indices = np.asarray(indices)
+        out = np.full((len(indices), length), self.pad or 0, dtype=np.int64)
+        steps = np.arange(length)
+        for places, local, (offsets, values, _) in self._by_batch(indices):
+            starts = offsets[local].astype(np.int64)
+            sizes = offsets[local + 1] - starts
+            source = np.minimum(starts[:, None] + steps, max(len(values) - 1, 0))
+            inside = steps < sizes[:, None]
+            found = values[source] if len(values) else np.zeros_like(source)
+            block = np.where(inside, found, self.pad or 0).astype(np.int64)
+            if self.eos is not None:
+                block[steps == sizes[:, None]] = self.eos
+            out[places] = block
+        return out
+
+    def documents(self, indices: np.ndarray) -> np.ndarray:
+        """(n,) number of the document each sentence is from."""
+        indices = np.asarray(indices)
+        out = np.zeros(len(indices), dtype=np.int64)
+        for places, local, (_, _, document) in self._by_batch(indices):
+            out[places] = document[local]
+        return out
+
+    def lengths(self) -> np.ndarray:
+        """(N,) tokens of each sentence, EOS not counted."""
+        return np.concatenate([np.diff(offsets) for offsets, _, _ in self._views] or [np.zeros(0, dtype=np.int64)])
+
+
+class Corpus:
+    """A prepared corpus: a training and a held-out part, and the tokenizer that made them."""
+
+    def __init__(self, path: Path, info: dict[str, Any], tokenizer: tokenizers.Tokenizer | None) -> None:
+        self.path, self.info, self.tokenizer = path, info, tokenizer
+        self.vocab_size: int = info["vocab_size"]
+        self.bos: int = info["bos"]
+        self.eos: int | None = info["eos"]
+        self.pad: int | None = info["pad"]
+
+    @functools.cached_property
+    def train(self) -> Sentences:
+        """What is trained on."""
+        return Sentences(self.path / "train.arrow", self.eos, self.pad)
+
+    @functools.cached_property
+    def test(self) -> Sentences:
+        """What is held out."""
+        return Sentences(self.path / "test.arrow", self.eos, self.pad)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Corpus:
+        """A corpus that ``prepare`` wrote.
+
+        Raises:
+            UserError: there is none.
+        """
+        path = Path(path)
+        try:
+            info = json.loads((path / "corpus.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is not a prepared corpus; expected corpus.json in it; {error}") from error
+        return cls(path, info, None if info["tokenizer"] is None else tokenizers.load(path))
+
+
+class Writer:
+    """Writes sentences in record batches."""
+
+    def __init__(self, path: Path, wide: bool) -> None:
+        self.schema = pa.schema([("ids", pa.list_(pa.int32() if wide else pa.uint16())), ("document", pa.int64())])
+        self.file = pa.OSFile(str(path), "wb")
+        self.writer = pa.ipc.new_file(self.file, self.schema)
+        self.ids: list[Any] = []
+        self.documents: list[int] = []
+        self.count = 0
+
+    def add(self, ids: Any, document: int) -> None:
+        """One sentence, from the document of this number."""
+        self.ids.append(ids)
+        self.documents.append(document)
+        self.count += 1
+        if len(self.ids) >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self.ids:
+            self.writer.write(
+                pa.record_batch([pa.array(self.ids, self.schema.field(0).type), self.documents], schema=self.schema)
+            )
+            self.ids, self.documents = [], []
+
+    def close(self) -> None:
+        """Write the rest and end the file."""
+        self.flush()
+        self.writer.close()
+        self.file.close()
+
+
+def finish(out: Path, temporary: Path, info: dict[str, Any]) -> Corpus:
+    """Write corpus.json and give the whole folder its name."""
+    digest = hashlib.sha256()
+    for name in ("train.arrow", "test.arrow"):
+        with open(temporary / name, "rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    info = {"schema_version": SCHEMA_VERSION, **info, "content_sha256": digest.hexdigest()}
+    (temporary / "corpus.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(temporary, out)
+    return Corpus.open(out)
+
+
+def write_oracle(out: Path, train: np.ndarray, test: np.ndarray, vocab_size: int, source: str) -> Corpus:
+    """A corpus of synthetic sequences (N, T) of fixed length, without special tokens."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".corpus-", dir=out.parent))
+    for name, rows in (("train", train), ("test", test)):
+        writer = Writer(temporary / f"{name}.arrow", vocab_size > 65_535)
+        for row in rows:
+            writer.add(row, 0)
+        writer.close()
+    counts = {
+        "source": source,
+        "length": train.shape[1],
+        "sentences": len(train) + len(test),
+        "train": len(train),
+        "test": len(test),
+    }
+    return finish(out, temporary, {**counts, "vocab_size": vocab_size, "tokenizer": None, "bos": 0, "eos": None, "pad": None})
