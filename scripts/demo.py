@@ -18,9 +18,9 @@ from pathlib import Path
 from textgan.__main__ import main as textgan
 from textgan.runtime import Run
 
-TRAIN = """--data wikipedia-sample --vocab-size 6000 --length 24 --embedding-dim 128 --hidden-dim 256 --dropout 0.3
-    --pretrain-epochs 5 --lr 0.004 --d-pretrain-rounds 3 --d-samples 640 --d-epochs 1 --rounds 12 --g-steps 2 --d-steps 1
-    --rollouts 4 --g-lr 0.0005 --baseline batch --evaluate-every 3"""
+TRAIN = """--data wikipedia-sample --vocab-size 6000 --length 24 --embedding-dim 128 --hidden-dim 256 --dropout 0.5
+    --pretrain-epochs 5 --lr 0.004 --d-pretrain-rounds 4 --d-samples 640 --d-epochs 1 --d-lr 0.001 --rounds 12 --g-steps 2
+    --d-steps 1 --rollouts 4 --g-lr 0.0005 --baseline batch --evaluate-every 1"""
 
 
 def command(*words: str) -> None:
