@@ -131,6 +131,7 @@ WRONG = [
     (["train", "mle", "--data", "TEXT", "--run", "R", "--lr"], "--lr expects a value; received none"),
     (["train", "mle", "--data", "TEXT", "--run", "R", "--cell", "rnn"], "--cell expects one of 'lstm', 'gru'; received 'rnn'"),
     (["train", "mle", "extra", "--data", "TEXT", "--run", "R"], "received 'extra'"),
+    (["train", "mle", "--data", "TEXT", "--run", "TEXT/run"], "cannot be used: Not a directory"),
     (["generate"], "RUN is missing"),
     (["report"], "no run was named"),
     (["train", "mle", "--data", "TEXT"], "--run DIR"),
@@ -224,7 +225,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(words, says, run, text, tmp_
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text(" \n")
-    names = {"TEXT": str(text), "RUN": str(run), "EMPTY": "empty.txt", "oracle:TEXT": f"oracle:{text}"}
+    names = {"TEXT": str(text), "RUN": str(run), "EMPTY": "empty.txt", "oracle:TEXT": f"oracle:{text}", "TEXT/run": f"{text}/run"}
     with pytest.raises(SystemExit) as left:
         main([names.get(word, word) for word in words])
     error = capsys.readouterr().err
@@ -232,3 +233,23 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(words, says, run, text, tmp_
     assert says in error
     assert error.count("\n") == 1
     assert {p.name for p in tmp_path.iterdir()} == {"empty.txt"}, "something half-made was left"
+
+
+def test_a_generator_needs_neither_corpus_nor_run(run, tmp_path):
+    last = sorted((run / "checkpoints").iterdir())[-1]
+    shutil.copytree(last / "generator", tmp_path / "g")
+    from_run, from_checkpoint, alone = (
+        textgan("generate", p, "-n", 4, "--length", 8).stdout for p in (run, last, tmp_path / "g")
+    )
+    assert from_run == from_checkpoint == alone
+    assert len(alone.splitlines()) == 4
+
+
+def test_a_package_that_is_missing_is_named(text, tmp_path, monkeypatch, capsys):
+    from textgan.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "gensim.corpora.wikicorpus", None)
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", "--data", "wikipedia-sample", "--out", str(tmp_path / "c")])
+    assert left.value.code == 2
+    assert "this needs the package gensim" in capsys.readouterr().err

@@ -48,14 +48,24 @@ def main(argv: list[str] | None = None) -> None:
         from . import cli
 
         code = cli.run(argv[0], argv[1:])
-    except UserError as error:
-        if debug:
-            raise
-        sys.stderr.write("textgan: " + " ".join(str(error).split()) + "\n")
-        code = 2
     except BrokenPipeError:  # the reader of our output left
         sys.stderr.close()
         code = 0
+    except KeyboardInterrupt:  # before or after training, which saves and says so itself
+        sys.stderr.write("textgan: stopped\n")
+        code = 130
+    except (UserError, OSError, ModuleNotFoundError) as error:
+        if debug:
+            raise
+        text = str(error)
+        if isinstance(error, ModuleNotFoundError):
+            text = f"this needs the package {error.name}, which is not installed; pip install {error.name}"
+        elif isinstance(error, OSError):
+            text = (
+                f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; check the path, its rights and the disk"
+            )
+        sys.stderr.write("textgan: " + " ".join(text.split()) + "\n")
+        code = 2
     sys.exit(code)
 
 

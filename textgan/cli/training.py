@@ -213,6 +213,8 @@ def describe(corpus: Any) -> str:
 
 
 def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
+    import torch
+
     from ..corpus import Corpus
     from ..evaluate import nll_oracle, nll_test
     from ..generators import RNNGenerator
@@ -246,6 +248,10 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
             log_every=options.log_every, save_minutes=options.save_minutes, evaluate=figures,
             evaluate_every=options.evaluate_every, precision=options.precision, tensorboard=options.tensorboard, finish=finish,
         )  # fmt: skip
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{workers.device} has too little memory for this; lower --batch, --rollouts or the sizes; {error}"
+        ) from error
     except Interrupted as stopped:
         if workers.main:
             say(f"saved; go on with `textgan resume {path}`")
