@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from textgan.runtime import EMA, Batches, Workers
+from textgan.runtime import EMA, Batches, Bucketed, Workers
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import choose_device, fold
 
@@ -65,3 +65,21 @@ def test_fold_and_devices():
     for bad in ("gpu9", "cuda:99", "meta"):
         with pytest.raises(ValueError, match="received"):
             choose_device(bad)
+
+
+def test_bucketed_batches_see_every_row_once_and_are_even():
+    keys = np.random.default_rng(0).integers(1, 40, 1003)
+    made = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys, window=20)
+    epoch = [made.indices(s) for s in range(made.per_epoch)]
+    counts = np.bincount(np.concatenate(epoch), minlength=1003)
+    assert counts.min() == 1
+    assert counts.sum() == 1010  # the last batch is filled
+    spread = np.mean([np.ptp(keys[batch]) for batch in epoch])
+    plain = Batches(lambda i: i, 1003, 10, 3, Workers())
+    assert spread < 0.2 * np.mean([np.ptp(keys[plain.indices(s)]) for s in range(101)])
+    means = [keys[batch].mean() for batch in epoch[:20]]
+    assert means != sorted(means)  # batches come in no order
+    again = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys, window=20)
+    assert all((again.indices(s) == epoch[s]).all() for s in (57, 3, 99))
+    parts = [Bucketed(lambda i: i, 1003, 10, 3, Workers(rank=r, world=2), keys, window=20) for r in range(2)]
+    assert (np.concatenate([p.indices(7) for p in parts]) == epoch[7]).all()

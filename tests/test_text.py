@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgan import tokenizers
-from textgan.corpus import Corpus, ReadReport, documents, prepare
+from textgan.corpus import Corpus, ReadReport, documents, prepare, write_oracle
 from textgan.errors import UserError
 
 TEXT = ["the city, of London", "the city , of London .", "don't stop-motion 42% (now)!", "naïve café 猫が好き"]
@@ -152,3 +152,23 @@ def test_counting_forgets_only_rare_words():
     assert counts["the"] == 300_000
     assert counts["of"] == counts["a"] == 150_000
     assert tokenizers._count(words)["rare7"] == 1
+
+
+def test_neighbours_never_cross_borders_or_gaps(tmp_path):
+    """Documents a, b and c; a sentence that is too long breaks the chain of b."""
+    a, c = ([f"{name} {i}" for i in range(4)] for name in "ac")
+    b = ["b 0", "b 1", "b 2", "b " * 50, "b 4", "b 5"]
+    (tmp_path / "t.txt").write_text("\n\n".join("\n".join(d) for d in (a, b, c)))
+    corpus = prepare(str(tmp_path / "t.txt"), tmp_path / "c", held_out=1e-9, split="line", length=5)
+    train = corpus.train
+    decode = lambda i: corpus.tokenizer.decode(train.rows(np.array([i]), 5)[0].tolist())  # noqa: E731
+    triples = [tuple(decode(i + d) for d in (-1, 0, 1)) for i in train.triples()]
+    expected = [tuple(d[k : k + 3]) for d in (a, b[:3], c) for k in range(len(d) - 2)]
+    assert triples == expected
+    assert train.follows().sum() == 3 + 2 + 1 + 3
+    assert not oracle_like(tmp_path).follows().any()
+
+
+def oracle_like(tmp_path):
+    rows = np.arange(40).reshape(10, 4)
+    return write_oracle(tmp_path / "o", rows, rows, 40, "oracle").train

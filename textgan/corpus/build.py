@@ -145,7 +145,7 @@ def _encode(
     unknown, sizes = 0, list[int]()
     wide = model.vocab_size > 65_535
     train, held = Writer(folder / "train.arrow", wide), Writer(folder / "test.arrow", wide)
-    last: tuple[list[int], int] | None = None
+    last: tuple[list[int], int, int] | None = None
 
     def chosen(number: int) -> bool:
         digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=8).digest()
@@ -172,8 +172,8 @@ def _encode(
                     counts["tokens"] += len(ids)
                     unknown += ids.count(model.unk)
                     out = only or (held if not test and chosen(number if by_document else counts["sentences"]) else train)
-                    out.add(ids, number)
-                    last = (ids, number)
+                    last = (ids, number, counts["sentences"])
+                    out.add(*last)
     if last is None:
         middle = int(statistics.median(sizes)) if sizes else 0
         for writer in (train, held):

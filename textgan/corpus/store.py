@@ -35,7 +35,12 @@ class Sentences:
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         self._starts = np.cumsum([0, *(len(b) for b in batches)])
         self._views = [
-            (b.column("ids").offsets.to_numpy(), b.column("ids").values.to_numpy(), b.column("document").to_numpy())
+            (
+                b.column("ids").offsets.to_numpy(),
+                b.column("ids").values.to_numpy(),
+                b.column("document").to_numpy(),
+                b.column("place").to_numpy(),
+            )
             for b in batches
         ]
 
@@ -53,7 +58,7 @@ class Sentences:
         indices = np.asarray(indices)
         out = np.full((len(indices), length), self.pad or 0, dtype=np.int64)
         steps = np.arange(length)
-        for places, local, (offsets, values, _) in self._by_batch(indices):
+        for places, local, (offsets, values, *_) in self._by_batch(indices):
             starts = offsets[local].astype(np.int64)
             sizes = offsets[local + 1] - starts
             source = np.minimum(starts[:, None] + steps, max(len(values) - 1, 0))
@@ -69,13 +74,26 @@ class Sentences:
         """(n,) number of the document each sentence is from."""
         indices = np.asarray(indices)
         out = np.zeros(len(indices), dtype=np.int64)
-        for places, local, (_, _, document) in self._by_batch(indices):
+        for places, local, (_, _, document, _) in self._by_batch(indices):
             out[places] = document[local]
         return out
 
+    def follows(self) -> np.ndarray:
+        """(N,) true where a sentence comes directly after the one before it: same document, and nothing was left out between."""
+        if not self._views:
+            return np.zeros(0, dtype=bool)
+        document, place = (np.concatenate([view[k] for view in self._views]) for k in (2, 3))
+        after = (np.diff(document) == 0) & (np.diff(place) == 1)
+        return np.concatenate([[False], after])
+
+    def triples(self) -> np.ndarray:
+        """(M,) every i for which i - 1, i and i + 1 follow each other directly."""
+        follows = self.follows()
+        return np.flatnonzero(follows[:-1] & follows[1:])
+
     def lengths(self) -> np.ndarray:
         """(N,) tokens of each sentence, EOS not counted."""
-        return np.concatenate([np.diff(offsets) for offsets, _, _ in self._views] or [np.zeros(0, dtype=np.int64)])
+        return np.concatenate([np.diff(offsets) for offsets, *_ in self._views] or [np.zeros(0, dtype=np.int64)])
 
 
 class Corpus:
@@ -117,17 +135,21 @@ class Writer:
     """Writes sentences in record batches."""
 
     def __init__(self, path: Path, wide: bool) -> None:
-        self.schema = pa.schema([("ids", pa.list_(pa.int32() if wide else pa.uint16())), ("document", pa.int64())])
+        self.schema = pa.schema(
+            [("ids", pa.list_(pa.int32() if wide else pa.uint16())), ("document", pa.int64()), ("place", pa.int64())]
+        )
         self.file = pa.OSFile(str(path), "wb")
         self.writer = pa.ipc.new_file(self.file, self.schema)
         self.ids: list[Any] = []
         self.documents: list[int] = []
+        self.places: list[int] = []
         self.count = 0
 
-    def add(self, ids: Any, document: int) -> None:
-        """One sentence, from the document of this number."""
+    def add(self, ids: Any, document: int, place: int) -> None:
+        """One sentence: its ids, the number of its document, and its own number in the running text."""
         self.ids.append(ids)
         self.documents.append(document)
+        self.places.append(place)
         self.count += 1
         if len(self.ids) >= BLOCK:
             self.flush()
@@ -136,9 +158,9 @@ class Writer:
         """Write what is held back."""
         if self.ids:
             self.writer.write(
-                pa.record_batch([pa.array(self.ids, self.schema.field(0).type), self.documents], schema=self.schema)
+                pa.record_batch([pa.array(self.ids, self.schema.field(0).type), self.documents, self.places], schema=self.schema)
             )
-            self.ids, self.documents = [], []
+            self.ids, self.documents, self.places = [], [], []
 
     def close(self) -> None:
         """Write the rest and end the file."""
@@ -168,8 +190,8 @@ def write_oracle(out: Path, train: np.ndarray, test: np.ndarray, vocab_size: int
     temporary = Path(tempfile.mkdtemp(prefix=".corpus-", dir=out.parent))
     for name, rows in (("train", train), ("test", test)):
         writer = Writer(temporary / f"{name}.arrow", vocab_size > 65_535)
-        for row in rows:
-            writer.add(row, 0)
+        for place, row in enumerate(rows):
+            writer.add(row, 0, 2 * place)  # no sequence follows another
         writer.close()
     counts = {
         "source": source,

@@ -64,3 +64,46 @@ class Batches:
         if self.workers.device.type == "cuda":
             return batch.pin_memory().to(self.workers.device, non_blocking=True)
         return batch.to(self.workers.device)
+
+
+class Bucketed(Batches):
+    """Batches of rows of nearly equal length: each window of 100 batches is sorted by ``keys``, then its batches are shuffled.
+
+    Args:
+        rows: see Batches.
+        size: see Batches.
+        batch_size: see Batches.
+        seed: see Batches.
+        workers: see Batches.
+        keys: (size,) numbers to sort by.
+        window: batches that are sorted together.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[np.ndarray], np.ndarray],
+        size: int,
+        batch_size: int,
+        seed: int,
+        workers: Workers,
+        keys: np.ndarray,
+        window: int = 100,
+    ) -> None:
+        super().__init__(rows, size, batch_size, seed, workers)
+        self.keys, self.window = keys, window
+        self._sorted: tuple[tuple[int, int], np.ndarray] | None = None  # a cache: a function of (seed, epoch, window)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Indices (local batch,) of a step; the last batch of an epoch is filled from the start of its window."""
+        epoch, position = divmod(step, self.per_epoch)
+        number, place = divmod(position, self.window)
+        batches = min(self.window, self.per_epoch - number * self.window)
+        if self._sorted is None or self._sorted[0] != (epoch, number):
+            start = number * self.window * self.batch_size
+            stop = min(self.size, start + batches * self.batch_size)
+            places = start + np.arange(batches * self.batch_size) % (stop - start)
+            members = permuted(places, self.size, fold(self.seed, epoch))
+            self._sorted = ((epoch, number), members[self.keys[members].argsort(kind="stable")])
+        which = int(permuted(np.array([place]), batches, fold(self.seed, epoch, number, 1))[0])
+        start = which * self.batch_size + self.workers.rank * self.local
+        return self._sorted[1][start : start + self.local]
