@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,3 +27,32 @@ def nll(log_prob: Tensor, mask: Tensor, tokens: Tensor | None = None) -> Tensor:
     """
     count = mask.sum() if tokens is None else tokens
     return -(log_prob * mask).sum() / count
+
+
+def neighbour_nll(scores: Tensor, follows: Tensor) -> tuple[Tensor, Tensor]:
+    """How well a sentence finds its neighbours in a stretch of text (Quick-Thoughts, eq. 2), never being its own candidate.
+
+    Args:
+        scores: (B, B), of sentence i (row) for candidate j.
+        follows: (B - 1,), true where sentence i + 1 follows sentence i directly.
+
+    Returns:
+        The mean negative log-likelihood of a neighbour, and how often a neighbour has the highest score.
+    """
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    log_p = scores.float().masked_fill(own, -torch.inf).log_softmax(1)
+    after, before = log_p.diagonal(1), log_p.diagonal(-1)  # of i + 1 given i, of i given i + 1
+    count = (2 * follows.sum()).clamp(min=1)
+    zero = torch.zeros_like(after)
+    loss = -(torch.where(follows, after, zero) + torch.where(follows, before, zero)).sum() / count
+    best = log_p.detach().argmax(1)
+    place = torch.arange(len(scores), device=scores.device)
+    right = follows & (best[:-1] == place[1:])
+    left = follows & (best[1:] == place[:-1])
+    found = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+    found[:-1] |= right
+    found[1:] |= left
+    some = torch.zeros_like(found)
+    some[:-1] |= follows
+    some[1:] |= follows
+    return loss, found.sum() / some.sum().clamp(min=1)

@@ -10,10 +10,14 @@ from ..errors import UserError
 ALGORITHMS = {
     "mle": "textgan.algorithms.mle:MLE",
     "seqgan": "textgan.algorithms.seqgan:SeqGAN",
+    "word2vec": "textgan.algorithms.word2vec:Word2Vec",
+    "quickthought": "textgan.algorithms.quickthought:QuickThought",
 }
 SUMMARIES = {
     "mle": "LSTM or GRU language model by maximum likelihood: the baseline of every text GAN",
     "seqgan": "SeqGAN (Yu et al., 2017): policy gradient with Monte Carlo rollouts against a CNN-Highway discriminator",
+    "word2vec": "vectors of words (Mikolov et al., 2013): skip-gram or CBOW, through gensim",
+    "quickthought": "Quick-Thoughts (Logeswaran and Lee, 2018): a sentence encoder that tells true neighbours from others",
 }
 
 

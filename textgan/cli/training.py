@@ -21,7 +21,7 @@ from .options import DataOptions, TrainOptions, check_config
 from .parse import parse, positive, say
 
 
-def make_corpus(options: DataOptions, out: Path, seed: int) -> Any:
+def make_corpus(options: DataOptions, out: Path, seed: int, default_length: int = DataOptions.length) -> Any:
     """The prepared corpus of a run in ``out``; an oracle is saved beside it."""
     from ..corpus import Corpus, prepare
 
@@ -36,7 +36,7 @@ def make_corpus(options: DataOptions, out: Path, seed: int) -> Any:
         return _oracle_corpus(options, out, seed)
     if (Path(options.data) / "corpus.json").is_file():
         length = Corpus.open(options.data).info["length"]
-        if options.length not in (length, DataOptions.length):
+        if options.length not in (length, default_length):
             raise UserError(f"{options.data} was prepared with --length {length}; received {options.length}; leave --length out")
         shutil.copytree(options.data, out, dirs_exist_ok=True)
         return Corpus.open(out)
@@ -99,7 +99,7 @@ def train(argv: list[str]) -> int:
         raise UserError(f"no algorithm was named; expected textgan train ALGORITHM with one of {', '.join(ALGORITHMS)}")
     name, argv = argv[0], argv[1:]
     algorithm = find(name)
-    options = _train_options(algorithm.Config)
+    options = _train_options(algorithm)
     default = None
     if "--config" in argv:
         place = argv.index("--config")
@@ -119,13 +119,18 @@ def train(argv: list[str]) -> int:
     return _start(name, algorithm, chosen)
 
 
-def _train_options(config: type) -> Any:
-    parts = {"data": DataOptions, "train": TrainOptions, "config": config}
+def _train_options(algorithm: Any) -> Any:
+    parts = {"data": _data_defaults(algorithm), "train": TrainOptions(), "config": algorithm.Config()}
     fields = [
-        (name, Annotated[kind, tyro.conf.OmitArgPrefixes], field(default=kind(), metadata={"nested": (kind,)}))
-        for name, kind in parts.items()
+        (name, Annotated[type(part), tyro.conf.OmitArgPrefixes], field(default=part, metadata={"nested": (type(part),)}))
+        for name, part in parts.items()
     ]
     return dataclasses.make_dataclass("Options", fields, frozen=True)
+
+
+def _data_defaults(algorithm: Any) -> DataOptions:
+    """What the data's options are where the user says nothing: an algorithm may want others than a text GAN."""
+    return DataOptions(**getattr(algorithm, "data_defaults", {}))
 
 
 def _from_config(path: Path, name: str, config: type, options: Any) -> Any:
@@ -157,7 +162,7 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
     workers = _workers(options)
     if workers.main:
-        corpus = make_corpus(chosen.data, path / "data", options.seed)
+        corpus = make_corpus(chosen.data, path / "data", options.seed, _data_defaults(algorithm).length)
         say(describe(corpus))
         if not options.dry_run:
             data = dataclasses.replace(chosen.data, length=corpus.info["length"])
@@ -232,6 +237,8 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
         oracle = RNNGenerator.from_pretrained(path / "data" / "oracle").to(workers.device)
 
     def figures() -> dict[str, float]:
+        if hasattr(made, "evaluate"):
+            return dict(made.evaluate())
         found = nll_test(made.G, corpus.test, length)
         if oracle is not None:
             found |= nll_oracle(made.G, oracle, length, seed=options.seed)
@@ -239,7 +246,8 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
 
     def finish(folder: Path) -> None:
         for file in (path / "data").glob("tokenizer*"):
-            shutil.copy(file, folder / "generator" / file.name)
+            for part in folder.rglob("config.json"):  # beside every model that can be loaded
+                shutil.copy(file, part.parent / file.name)
 
     total = sum(stage.steps for stage in made.stages())
     try:

@@ -116,7 +116,11 @@ class EvaluateOptions:
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run."""
     seed: int = 0
-    """Decides the samples that the oracle judges."""
+    """Decides the samples that the oracle judges, and the untrained network that an encoder is compared with."""
+    suite: Literal["none", "sts"] = "none"
+    """sts: judge a sentence encoder by relatedness and classification, beside two baselines."""
+    suite_data: str = ""
+    """Folder with SICK_*.txt, sts-test.csv, TREC.train.all and TREC.test.all, rt-polarity.all: whichever there are."""
 
 
 def evaluate(argv: list[str]) -> int:
@@ -131,6 +135,8 @@ def evaluate(argv: list[str]) -> int:
     from ..runtime import Run
 
     path = Path(given.run)
+    if given.suite == "sts":
+        return _evaluate_encoder(path, given)
     saved = Run.open(path).config
     length, model, corpus = saved["data"]["length"], load(path), Corpus.open(path / "data")
     found = nll_test(model, corpus.test, length)
@@ -139,6 +145,49 @@ def evaluate(argv: list[str]) -> int:
         found |= nll_oracle(model, oracle, length, seed=given.seed)
         found["nll_oracle_of_itself"] = nll_oracle(oracle, oracle, length, seed=given.seed)["nll_oracle"]
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
+    import torch
+
+    from ..encoders import GRUEncoder, SentenceEncoder
+    from ..evaluate.sts import read_suite, score
+    from ..runtime import Run
+    from ..runtime.run import write_text
+
+    if not given.suite_data:
+        raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-test.csv, NAME.all; users bring these files")
+    suite, trained = read_suite(Path(given.suite_data)), SentenceEncoder.from_pretrained(path)
+    config = Run.open(path).config["config"]
+    torch.manual_seed(given.seed)
+    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
+    if config.get("embeddings"):
+        from ..encoders import read_vectors
+
+        for part in fresh:
+            part.set_embeddings(*read_vectors(config["embeddings"], trained.tokenizer, part.config.embedding_dim))
+    untrained = SentenceEncoder(fresh, trained.tokenizer)
+    found = {}
+    for name, encode in (
+        ("trained", trained.encode),
+        ("mean of its word vectors", trained.mean_words),
+        ("untrained", untrained.encode),
+    ):
+        say(f"judging: {name}")
+        found[name] = score(encode, suite)
+    width = max(map(len, found["trained"]))
+    sys.stdout.write(f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n")
+    for task in found["trained"]:
+        cells = (f"{found[name][task]:{max(10, len(name))}.3f}" for name in found)
+        sys.stdout.write(f"{task:{width}}  {'  '.join(cells)}\n")
+    better = [t for t, value in found["trained"].items() if value > max(found[n][t] for n in found if n != "trained")]
+    worse = [t for t in found["trained"] if t not in better]
+    said = (
+        f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. It does not on: {', '.join(worse) or 'nothing'}."
+    )
+    sys.stdout.write(said + "\n")
+    write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
     return 0
 
 

@@ -91,6 +91,13 @@ class Sentences:
         follows = self.follows()
         return np.flatnonzero(follows[:-1] & follows[1:])
 
+    def counts(self, vocab_size: int) -> np.ndarray:
+        """(vocab_size,) how often each token comes."""
+        total = np.zeros(vocab_size, dtype=np.int64)
+        for offsets, values, *_ in self._views:
+            total += np.bincount(values[offsets[0] : offsets[-1]], minlength=vocab_size)
+        return total
+
     def lengths(self) -> np.ndarray:
         """(N,) tokens of each sentence, EOS not counted."""
         return np.concatenate([np.diff(offsets) for offsets, *_ in self._views] or [np.zeros(0, dtype=np.int64)])

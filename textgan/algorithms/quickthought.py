@@ -1,0 +1,142 @@
+"""Quick-Thoughts: sentence encoders that tell the true neighbours of a sentence from the other sentences of the batch.
+
+Reference: Logeswaran and Lee, "An efficient framework for learning sentence representations", ICLR 2018 (eq. 2; section 3).
+
+A batch is a stretch of running text. f reads every sentence as the middle one, g reads the same sentences as candidates, and
+p(candidate | s) = exp(f(s) . g(candidate)) / sum over the batch, s itself left out. The thought of a sentence is [f(s); g(s)].
+
+Departs: a batch on several processes is one stretch for each, and candidates come from the process's own stretch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..corpus import Corpus, Sentences
+from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors, sorted_pieces
+from ..errors import UserError
+from ..objectives import neighbour_nll
+from ..runtime import Batches, Player, Stage, Workers, frozen
+
+
+@dataclass(frozen=True)
+class QuickThoughtConfig:
+    """Settings of Quick-Thoughts; sizes are small enough for a CPU, the paper's stand beside them."""
+
+    epochs: int = 5
+    """Passes over the text (paper: 1 over 74 million sentences)."""
+    batch: int = 400
+    """Sentences in a stretch of text, over all processes (paper: 400)."""
+    embedding_dim: int = 300
+    """Size of a word's vector (paper: 620)."""
+    hidden_dim: int = 600
+    """Size of f(s), and of g(s); a thought has twice as many (paper: 1,200)."""
+    direction: Literal["uni", "bi"] = "bi"
+    """One GRU, or two of half the size that read from both ends (paper: both)."""
+    layer_norm: bool = False
+    """Layer-normalised GRU; slow."""
+    lr: float = 5e-4
+    """Adam's learning rate (code: 5e-4)."""
+    clip: float = 5.0
+    """Largest norm of the gradient (code: 5)."""
+    embeddings: str = ""
+    """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
+    pieces: int = 8
+    """Sorted by length, a batch is encoded in so many pieces, each as wide as its longest sentence."""
+
+
+class QuickThought:
+    """Trains the encoders f and g against each other's sentences."""
+
+    Config = QuickThoughtConfig
+    data_defaults: Mapping[str, Any] = {"vocab_size": 20_000, "length": 40, "lowercase": True}
+
+    def __init__(self, config: QuickThoughtConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
+        c = self.config = config
+        self.corpus, self.workers, self.length, self.seed = corpus, workers, length, seed
+        if corpus.tokenizer is None or not corpus.train.follows().any():
+            raise UserError(
+                "this corpus has no two sentences in a row; expected running text, with blank lines between documents"
+            )
+        shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
+        self.f, self.g = GRUEncoder(shape).to(workers.device), GRUEncoder(shape).to(workers.device)
+        if c.embeddings:
+            found = read_vectors(c.embeddings, corpus.tokenizer, c.embedding_dim)
+            for encoder in (self.f, self.g):
+                encoder.set_embeddings(*found)
+        both = Encoders({"f": self.f, "g": self.g})
+        self.player = Player(both, torch.optim.Adam(both.parameters(), c.lr), workers, c.clip)
+        self.players: Mapping[str, Player] = {"encoders": self.player}
+        self.kept: Mapping[str, nn.Module] = {}
+        self.sizes, self.follows = corpus.train.lengths(), corpus.train.follows()
+        self.stretch = min(workers.shard(c.batch), len(corpus.train))
+        starts = max(1, len(corpus.train) // self.stretch)
+        self.batches = Batches(lambda i: i, starts, workers.world, seed, workers)
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage."""
+        epoch = self.batches.per_epoch
+        return [Stage("quickthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
+
+    def encode(self, encoder: GRUEncoder, rows: np.ndarray, sizes: np.ndarray) -> Tensor:
+        """Vectors (B, D) of rows (B, T), encoded in pieces of alike length."""
+        parts, places = [], []
+        for chosen, width in sorted_pieces(sizes, self.config.pieces):
+            x = torch.from_numpy(rows[chosen, :width]).to(self.workers.device)
+            parts.append(encoder(x))
+            places.append(chosen)
+        back = torch.from_numpy(np.concatenate(places).argsort()).to(self.workers.device)
+        return torch.cat(parts)[back]
+
+    def scores(self, sentences: Sentences, indices: np.ndarray, sizes: np.ndarray) -> Tensor:
+        """f(s) . g(candidate) (B, B) for a stretch of sentences."""
+        rows, sizes = sentences.rows(indices, self.length), np.minimum(sizes + 1, self.length)
+        return self.encode(self.f, rows, sizes) @ self.encode(self.g, rows, sizes).t()
+
+    def step(self, i: int) -> dict[str, Tensor]:
+        """One stretch of text; each epoch cuts the text at other places."""
+        epoch = i // self.batches.per_epoch
+        shift = epoch * 7919 % self.stretch
+        start = min(int(self.batches.indices(i)[0]) * self.stretch + shift, len(self.sizes) - self.stretch)
+        indices = np.arange(start, start + self.stretch)
+        scores = self.scores(self.corpus.train, indices, self.sizes[indices])
+        follows = torch.from_numpy(self.follows[indices][1:]).to(self.workers.device)
+        loss, accuracy = neighbour_nll(scores, follows)
+        grad = self.player.minimise(loss)
+        return {"e/nll": self.workers.mean(loss.detach()), "e/accuracy": self.workers.mean(accuracy), "e/grad": grad}
+
+    @torch.no_grad()
+    def evaluate(self, limit: int = 4000) -> dict[str, float]:
+        """NLL in nats a neighbour, and accuracy, on held-out text in stretches of the training size."""
+        test = self.corpus.test
+        sizes, follows = test.lengths(), test.follows()
+        total, hit, count = 0.0, 0.0, 0
+        with frozen(self.f, self.g):
+            for start in range(0, min(len(test), limit), self.stretch):
+                indices = np.arange(start, min(len(test), start + self.stretch))
+                near = torch.from_numpy(follows[indices][1:]).to(self.workers.device)
+                if not near.any():
+                    continue
+                loss, accuracy = neighbour_nll(self.scores(test, indices, sizes[indices]), near)
+                n = int(near.sum())
+                total, hit, count = total + float(loss) * n, hit + float(accuracy) * n, count + n
+        return {"neighbour_nll": total / count, "neighbour_accuracy": hit / count} if count else {}
+
+    def sample(self, n: int) -> list[str]:
+        """Held-out sentences with the nearest other one among them."""
+        test = self.corpus.test
+        pool = np.arange(min(len(test), 1000))
+        encoder, tokenizer = SentenceEncoder([self.f, self.g], self.corpus.tokenizer), self.corpus.tokenizer
+        assert tokenizer is not None
+        texts = [tokenizer.decode([t for t in row if t]) for row in test.rows(pool, self.length).tolist()]
+        with frozen(self.f, self.g):
+            v = encoder.encode(texts, normalize_embeddings=True)
+        near = (v @ v.T - 2 * np.eye(len(v))).argmax(1)
+        chosen = np.unique(np.linspace(0, len(pool) - 1, n).astype(int))
+        return [f"{texts[k]}  ~  {texts[near[k]]}" for k in chosen]
