@@ -13,7 +13,7 @@ from textgan.corpus import Corpus, documents, prepare
 from textgan.errors import UserError
 from textgan.runtime import Run, fit
 
-from .conformance import TINY, build, train, weights
+from .conformance import GENERATORS, build, train, weights
 
 WORDS = ["--epochs", "1", "--batch", "32", "--hidden-dim", "8", "--embedding-dim", "8", "--length", "8", "--threads", "1"]
 
@@ -24,7 +24,7 @@ def textgan(*words):
     return left.value.code
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", GENERATORS)
 def test_bf16_trains_to_nearly_the_same_weights(name, corpus, tmp_path):
     """Autocast touches every step, losses and weights stay fp32, and the losses stay near."""
     logs = {}

@@ -158,7 +158,7 @@ def sorted_pieces(sizes: np.ndarray, pieces: int) -> Iterator[tuple[np.ndarray, 
         yield chosen, max(1, int(sizes[chosen].max()))
 
 
-def read_vectors(source: str, tokenizer: Tokenizer, size: int) -> tuple[Tensor, Tensor]:
+def read_vectors(source: str, tokenizer: Tokenizer | None, size: int) -> tuple[Tensor, Tensor]:
     """Word vectors for the tokens of a tokenizer.
 
     Args:
@@ -172,6 +172,8 @@ def read_vectors(source: str, tokenizer: Tokenizer, size: int) -> tuple[Tensor, 
     Raises:
         UserError: there are none, or of another size.
     """
+    if tokenizer is None:
+        raise UserError("--embeddings needs text; this corpus has no words")
     from gensim.models import KeyedVectors
 
     path = Path(source)

@@ -56,3 +56,28 @@ def neighbour_nll(scores: Tensor, follows: Tensor) -> tuple[Tensor, Tensor]:
     some[:-1] |= follows
     some[1:] |= follows
     return loss, found.sum() / some.sum().clamp(min=1)
+
+
+class SampledSoftmax:
+    """The full softmax with its sum over the other tokens estimated from a sample of them (Jean et al., 2015, eq. 8-10).
+
+    Args:
+        counts: (V,) how often each token comes; others are drawn in proportion to counts ** 0.75, without the corpus's rarest
+            being lost.
+        size: how many are drawn for a batch, with replacement; the same for all its tokens.
+    """
+
+    def __init__(self, counts: Tensor, size: int) -> None:
+        weights = (counts.double() + 1).pow(0.75)
+        self.size = size
+        self.cumulative = (weights / weights.sum()).cumsum(0)
+        self.log_expected = ((weights / weights.sum()) * size).log().float()  # how often each is expected in the sample
+
+    def __call__(self, h: Tensor, tokens: Tensor, weight: Tensor, bias: Tensor, noise: torch.Generator) -> Tensor:
+        """Summed estimate of the negative log-likelihood of tokens (n,) given states h (n, D), weight (V, D), bias (V,)."""
+        u = torch.rand(self.size, generator=noise, device=h.device, dtype=torch.float64)
+        drawn = torch.searchsorted(self.cumulative, u).clamp(max=len(self.cumulative) - 1)
+        true = (h * weight[tokens]).sum(1) + bias[tokens]
+        others = F.linear(h, weight[drawn], bias[drawn] - self.log_expected[drawn])
+        others = others.masked_fill(drawn.unsqueeze(0) == tokens.unsqueeze(1), -torch.inf)  # accidental hits
+        return (torch.logsumexp(torch.cat([true.unsqueeze(1), others], 1).float(), 1) - true.float()).sum()

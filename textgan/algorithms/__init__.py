@@ -11,12 +11,14 @@ ALGORITHMS = {
     "mle": "textgan.algorithms.mle:MLE",
     "seqgan": "textgan.algorithms.seqgan:SeqGAN",
     "word2vec": "textgan.algorithms.word2vec:Word2Vec",
+    "skipthought": "textgan.algorithms.skipthought:SkipThought",
     "quickthought": "textgan.algorithms.quickthought:QuickThought",
 }
 SUMMARIES = {
     "mle": "LSTM or GRU language model by maximum likelihood: the baseline of every text GAN",
     "seqgan": "SeqGAN (Yu et al., 2017): policy gradient with Monte Carlo rollouts against a CNN-Highway discriminator",
     "word2vec": "vectors of words (Mikolov et al., 2013): skip-gram or CBOW, through gensim",
+    "skipthought": "Skip-Thought (Kiros et al., 2015): a sentence encoder that writes the sentences before and after",
     "quickthought": "Quick-Thoughts (Logeswaran and Lee, 2018): a sentence encoder that tells true neighbours from others",
 }
 

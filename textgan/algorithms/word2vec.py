@@ -151,9 +151,10 @@ class Word2Vec:
     def sample(self, n: int) -> list[str]:
         """The nearest neighbours of words spread over the frequency list."""
         wv = self.model.wv
-        places = np.unique(np.geomspace(20, max(20, min(len(wv), 5000) - 1), n).astype(int))
-        chosen = [wv.index_to_key[p] for p in places if p < len(wv)]
-        return [f"{word}: {', '.join(near for near, _ in wv.similar_by_word(word, 6))}" for word in chosen if len(wv) > 6]
+        last = min(len(wv), 5000) - 1
+        places: Any = np.unique(np.geomspace(min(20, last), last, n).astype(int)) if last > 0 else []
+        chosen = [wv.index_to_key[p] for p in places]
+        return [f"{word}: {', '.join(near for near, _ in wv.similar_by_word(word, 6))}" for word in chosen]
 
 
 class _Once:

@@ -1,0 +1,110 @@
+"""Sentence encoders: against stepwise computation, whatever the batch; the contrastive loss against a loop."""
+
+import numpy as np
+import pytest
+import torch
+
+from textgan import tokenizers
+from textgan.encoders import GRUEncoder, GRUEncoderConfig, LayerNormGRU, SentenceEncoder, gru, sorted_pieces
+from textgan.objectives import neighbour_nll
+
+
+def encoder(direction="bi", layer_norm=False, vocab=30):
+    torch.manual_seed(0)
+    return GRUEncoder(GRUEncoderConfig(vocab, 5, 8, direction, layer_norm)).eval()
+
+
+@pytest.mark.parametrize("direction", ["uni", "bi"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_thought_is_the_state_after_the_last_real_token_from_both_ends(direction, layer_norm):
+    E = encoder(direction, layer_norm)
+    rows = [[5, 6, 7, 2], [8, 2], [9, 10, 11, 12, 13, 2], [2]]
+    x = torch.zeros(4, 9, dtype=torch.long)
+    for k, row in enumerate(rows):
+        x[k, : len(row)] = torch.tensor(row)
+    h = E(x)
+    for k, row in enumerate(rows):
+        e = E.embedding(torch.tensor([row]))
+        parts = [E.rnns[0](e)[1][0, 0]]
+        if direction == "bi":
+            parts.append(E.rnns[1](e.flip(1))[1][0, 0])
+        assert torch.allclose(h[k], torch.cat(parts), atol=1e-6)
+    states, mask = E.states(x)
+    assert mask.sum(1).tolist() == [4, 2, 6, 1]
+    assert (states[~mask] == 0).all()
+    other = E(torch.cat([x[:, :6], torch.full((4, 2), 0)], 1))
+    assert torch.allclose(h, other, atol=1e-6)  # more or less padding changes nothing
+    assert not torch.allclose(h[0], E(torch.tensor([[5, 6, 8, 2]]))[0], atol=1e-3)
+
+
+def test_gru_starts_orthogonal():
+    for layer_norm in (False, True):
+        module = gru(4, 6, layer_norm)
+        weight = module.before.weight if layer_norm else module.weight_hh_l0
+        for part in weight.chunk(3):
+            assert torch.allclose(part @ part.t(), torch.eye(6), atol=1e-5)
+
+
+def test_layer_norm_gru_is_the_equations():
+    torch.manual_seed(0)
+    module, e = LayerNormGRU(3, 4), torch.randn(2, 5, 3)
+    states, last = module(e)
+    norm = lambda v: (v - v.mean(-1, keepdim=True)) / (v.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()  # noqa: E731
+    h = torch.zeros(2, 4)
+    for t in range(5):
+        a, b = norm(module.below(e[:, t])).chunk(3, 1), norm(h @ module.before.weight.t()).chunk(3, 1)
+        r, z = torch.sigmoid(a[0] + b[0]), torch.sigmoid(a[1] + b[1])
+        h = z * h + (1 - z) * torch.tanh(a[2] + r * b[2])
+        assert torch.allclose(states[:, t], h, atol=1e-6)
+    assert torch.equal(last[0], states[:, -1])
+
+
+TEXT = ["a man rides a horse .", "two dogs run", "a", "the red car stands in the long street of the city ."] * 3
+
+
+def test_encode_does_not_depend_on_the_batch_and_minds_the_empty():
+    t = tokenizers.train("word", TEXT, 100)
+    made = SentenceEncoder([encoder("bi", vocab=100), encoder("uni", vocab=100)], t)
+    v = made.encode(TEXT)
+    assert v.shape == (12, 16)
+    assert v.dtype == np.float32
+    for size in (1, 3, 5):
+        assert np.abs(made.encode(TEXT, batch_size=size) - v).max() < 1e-6
+    assert np.abs(made.encode(TEXT[3]) - v[3]).max() < 1e-6
+    assert np.abs(v[0] - v[1]).max() > 1e-2
+    assert np.allclose(np.linalg.norm(v[:, :8], axis=1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(made.encode(TEXT, normalize_embeddings=True), axis=1), 1, atol=1e-5)
+    with pytest.warns(UserWarning, match="1 of 3 sentences are empty"):
+        w = made.encode(["a", "  ", "two dogs run"], convert_to_tensor=True)
+    assert torch.isfinite(w).all()
+    assert made.encode([]).shape == (0, 16)
+
+
+def test_neighbour_nll_is_the_loop():
+    torch.manual_seed(0)
+    scores, follows = torch.randn(6, 6), torch.tensor([True, True, False, False, True])
+    total, hits, count, some = 0.0, 0, 0, 0
+    for i in range(6):
+        rest = [j for j in range(6) if j != i]
+        p = scores[i, rest].log_softmax(0)
+        near = [j for j in (i - 1, i + 1) if 0 <= j < 6 and follows[min(i, j)]]
+        total -= sum(p[rest.index(j)].item() for j in near)
+        count += len(near)
+        hits += rest[int(p.argmax())] in near
+        some += bool(near)
+    loss, accuracy = neighbour_nll(scores, follows)
+    assert loss.item() == pytest.approx(total / count, rel=1e-5)
+    assert accuracy.item() == pytest.approx(hits / some)
+    perfect = torch.full((6, 6), -50.0)
+    for i in range(5):
+        perfect[i, i + 1] = perfect[i + 1, i] = 50
+    loss, accuracy = neighbour_nll(perfect, torch.ones(5, dtype=torch.bool))
+    assert accuracy == 1
+    assert loss < 0.8  # ln 2 where there are two neighbours
+
+
+def test_sorted_pieces_hold_every_row_once():
+    sizes = np.random.default_rng(0).integers(1, 30, 50)
+    parts = list(sorted_pieces(sizes, 8))
+    assert sorted(np.concatenate([p for p, _ in parts])) == list(range(50))
+    assert all(sizes[p].max() == width for p, width in parts)

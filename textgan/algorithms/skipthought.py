@@ -1,0 +1,225 @@
+"""Skip-Thought: a sentence encoder that learns to write the sentences before and after the one it read.
+
+Reference: Kiros, Zhu, Salakhutdinov, Zemel, Torralba, Urtasun, Fidler, "Skip-Thought Vectors", NIPS 2015: encoder, eq. 1-4;
+decoders, eq. 5-9; objective, eq. 10.
+
+The encoder reads s_i; two decoders with own GRUs, one embedding and one output layer in common, write s_(i-1) and s_(i+1). Two
+published forms of the decoder: ``conditioned`` (the paper: the thought enters every gate at every step) and ``initialised`` (the
+authors' code: the thought is the first state).
+
+The loss is the mean over target tokens (EOS counts, padding does not) of both decoders, and ``clip`` refers to that mean. The
+authors minimise the sum and clip at 5, where its gradient always is: every step has the same length. Adam does not see the scale.
+
+Departs: the first input of a decoder is the embedding of BOS, where the authors have zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..corpus import Corpus, Sentences
+from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder, gru, read_vectors
+from ..errors import UserError
+from ..objectives import SampledSoftmax
+from ..runtime import Bucketed, Player, Stage, Workers, frozen
+
+
+@dataclass(frozen=True)
+class SkipThoughtConfig:
+    """Settings of Skip-Thought; sizes are small enough for a CPU, the paper's stand beside them."""
+
+    epochs: int = 3
+    """Passes over the triples (paper: about two weeks on a GPU)."""
+    batch: int = 64
+    """Triples a step, over all processes (paper: 128)."""
+    embedding_dim: int = 300
+    """Size of a word's vector (paper: 620)."""
+    hidden_dim: int = 600
+    """Size of a thought, and of the decoders' states (paper: 2,400)."""
+    direction: Literal["uni", "bi"] = "uni"
+    """One GRU, or two of half the size that read from both ends (paper: both)."""
+    decoder: Literal["conditioned", "initialised"] = "conditioned"
+    """How the thought enters the decoders: at every step (paper), or as their first state (authors' code)."""
+    softmax: Literal["full", "sampled"] = "sampled"
+    """Over all words, or over the true one and a sample of the others; evaluation is always full (paper: full)."""
+    sampled: int = 1024
+    """Words in the sample."""
+    layer_norm: bool = False
+    """Layer-normalised GRUs; slow."""
+    word_dropout: float = 0.0
+    """Share of the decoders' input words that is replaced by the unknown word."""
+    lr: float = 8e-4
+    """Adam's learning rate (Kiros' code: 2e-4; TensorFlow's: 8e-4)."""
+    halve_every: int = 400_000
+    """Steps in which the learning rate halves, continuously (TensorFlow's code: 400,000)."""
+    clip: float = 0.5
+    """Largest norm of the gradient of the mean loss."""
+    embeddings: str = ""
+    """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
+
+
+class Decoder(nn.Module):
+    """A GRU that writes a sentence from a thought."""
+
+    def __init__(self, embedding_dim: int, hidden_dim: int, conditioned: bool, layer_norm: bool) -> None:
+        super().__init__()
+        self.conditioned = conditioned
+        # the terms C h of every gate are those of a GRU whose input is the word beside the thought
+        self.rnn = gru(embedding_dim + (hidden_dim if conditioned else 0), hidden_dim, layer_norm)
+
+    def forward(self, e: Tensor, thought: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """States (B, T, D) over inputs e (B, T, E) given thoughts (B, D), and the last state; h goes on from an earlier one."""
+        if self.conditioned:
+            e = torch.cat([e, thought.unsqueeze(1).expand(-1, e.shape[1], -1)], 2)
+        elif h is None:
+            h = thought.unsqueeze(0).contiguous()
+        found: tuple[Tensor, Tensor] = self.rnn(e, h)
+        return found
+
+
+class SkipThoughtModel(nn.Module):
+    """The encoder, the two decoders, and what they share."""
+
+    def __init__(self, encoder: GRUEncoderConfig, conditioned: bool) -> None:
+        super().__init__()
+        self.encoder = GRUEncoder(encoder)
+        sizes = (encoder.embedding_dim, encoder.hidden_dim, conditioned, encoder.layer_norm)
+        self.previous, self.next = Decoder(*sizes), Decoder(*sizes)
+        self.out = nn.Linear(encoder.hidden_dim, encoder.vocab_size)
+        nn.init.uniform_(self.out.weight, -0.1, 0.1)
+        nn.init.zeros_(self.out.bias)
+
+    def targets(self, decoder: Decoder, thought: Tensor, y: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """States (n, D) at the real tokens of y (B, T), where padding costs nothing, and those tokens (n,)."""
+        states, _ = decoder(self.encoder.embedding(inputs), thought)
+        real = torch.arange(y.shape[1], device=y.device) < self.encoder.lengths(y).unsqueeze(1)
+        return states[real], y[real]
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the encoder, which is what is used afterwards."""
+        self.encoder.save_pretrained(Path(folder) / "encoder")
+
+
+class SkipThought:
+    """Trains the encoder and both decoders on triples of sentences."""
+
+    Config = SkipThoughtConfig
+    data_defaults: Mapping[str, Any] = {"vocab_size": 20_000, "length": 40, "lowercase": True}
+
+    def __init__(self, config: SkipThoughtConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
+        c = self.config = config
+        self.corpus, self.workers, self.length = corpus, workers, length
+        self.triples = corpus.train.triples() if corpus.tokenizer is not None else np.zeros(0)
+        if not len(self.triples):
+            raise UserError(
+                "this corpus has no three sentences in a row; expected running text, with blank lines between documents"
+            )
+        shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
+        self.model = SkipThoughtModel(shape, c.decoder == "conditioned").to(workers.device)
+        if c.embeddings:
+            self.model.encoder.set_embeddings(*read_vectors(c.embeddings, corpus.tokenizer, c.embedding_dim))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), c.lr)
+        self.player = Player(self.model, self.optimizer, workers, c.clip)
+        self.players: Mapping[str, Player] = {"model": self.player}
+        self.kept: Mapping[str, nn.Module] = {}
+        sizes = corpus.train.lengths()
+        around = np.maximum(sizes[self.triples - 1], sizes[self.triples + 1])
+        keys = sizes[self.triples] * (length + 1) + around  # by the encoder's length, then the decoders'
+        self.batches = Bucketed(lambda i: i, len(self.triples), c.batch, seed, workers, keys)
+        count = torch.from_numpy(corpus.train.counts(corpus.vocab_size)).to(workers.device)
+        self.sampled = SampledSoftmax(count, c.sampled) if c.softmax == "sampled" else None
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage."""
+        epoch = self.batches.per_epoch
+        return [Stage("skipthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
+
+    def rows(self, sentences: Sentences, indices: np.ndarray) -> Tensor:
+        """Sentences (B, T) as wide as the longest."""
+        rows = sentences.rows(indices, self.length)
+        width = int((rows != 0).sum(1).max())
+        return torch.from_numpy(rows[:, :width]).to(self.workers.device)
+
+    def inputs(self, y: Tensor) -> Tensor:
+        """What a decoder reads (B, T): BOS and all words but the last, some of them dropped in training."""
+        x = F.pad(y[:, :-1], (1, 0), value=self.corpus.bos)
+        if self.config.word_dropout and self.model.training:
+            keep = self.workers.uniform(*x.shape) >= self.config.word_dropout
+            x = torch.where(keep | (x < 3), x, torch.full_like(x, 3))
+        return x
+
+    def losses(self, sentences: Sentences, triples: np.ndarray, full: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Summed NLL of the sentences before and after (eq. 10), and their numbers of tokens."""
+        model, found = self.model, []
+        thought = model.encoder(self.rows(sentences, triples))
+        for decoder, shift in ((model.previous, -1), (model.next, 1)):
+            y = self.rows(sentences, triples + shift)
+            states, tokens = model.targets(decoder, thought, y, self.inputs(y))
+            if full or self.sampled is None:
+                loss = F.cross_entropy(model.out(states).float(), tokens, reduction="sum")
+            else:
+                loss = self.sampled(states, tokens, model.out.weight, model.out.bias, self.workers.noise)
+            found += [loss, torch.tensor(float(len(tokens)), device=loss.device)]
+        return found[0], found[2], found[1], found[3]
+
+    def step(self, i: int) -> dict[str, Tensor]:
+        """One batch of triples."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * 0.5 ** (i / self.config.halve_every)
+        before, after, m, n = self.losses(self.corpus.train, self.triples[self.batches.indices(i)], False)
+        grad = self.player.minimise((before + after) / self.workers.mean(m + n))
+        mean = self.workers.mean
+        return {"e/nll_previous": mean(before.detach() / m), "e/nll_next": mean(after.detach() / n), "e/grad": grad}
+
+    @torch.no_grad()
+    def evaluate(self, limit: int = 2000) -> dict[str, float]:
+        """NLL in nats a token, and perplexity, of the sentences before and after on held-out documents, over all words."""
+        triples = self.corpus.test.triples()[:limit]
+        if not len(triples):
+            return {}
+        total = np.zeros(4)
+        with frozen(self.model):
+            for start in range(0, len(triples), 64):
+                total += [float(v) for v in self.losses(self.corpus.test, triples[start : start + 64], True)]
+        nll_previous, nll_next = total[0] / total[2], total[1] / total[3]
+        perplexity = float(np.exp((total[0] + total[1]) / (total[2] + total[3])))
+        return {"nll_previous": nll_previous, "nll_next": nll_next, "perplexity": perplexity, "test_triples": len(triples)}
+
+    @torch.no_grad()
+    def write(self, thought: Tensor, direction: Literal["previous", "next"], length: int) -> list[str]:
+        """The sentence (greedy) that a decoder expects around each thought (B, D)."""
+        decoder = self.model.previous if direction == "previous" else self.model.next
+        token = torch.full((len(thought),), self.corpus.bos, device=thought.device)
+        h: Tensor | None = None
+        written = []
+        for _ in range(length):
+            states, h = decoder(self.model.encoder.embedding(token).unsqueeze(1), thought, h)
+            scores = self.model.out(states[:, 0])
+            scores[:, [0, 1, 3]] = -torch.inf  # padding, BOS, unknown
+            token = scores.argmax(1)
+            written.append(token)
+        rows = torch.stack(written, 1).tolist()
+        tokenizer = self.corpus.tokenizer
+        assert tokenizer is not None
+        return [tokenizer.decode(row[: row.index(2)] if 2 in row else row) for row in rows]
+
+    def sample(self, n: int) -> list[str]:
+        """Held-out sentences, the nearest others among them, and the next sentence that the decoder writes."""
+        test, tokenizer = self.corpus.test, self.corpus.tokenizer
+        assert tokenizer is not None
+        pool = np.arange(min(len(test), 1000))
+        texts = [tokenizer.decode([t for t in row if t]) for row in test.rows(pool, self.length).tolist()]
+        with frozen(self.model):
+            v = SentenceEncoder([self.model.encoder], tokenizer).encode(texts, normalize_embeddings=True)
+            near = (v @ v.T - 2 * np.eye(len(v))).argmax(1)
+            chosen = np.unique(np.linspace(0, len(pool) - 1, n).astype(int))
+            following = self.write(self.model.encoder(self.rows(test, chosen)), "next", self.length)
+        return [f"{texts[k]}  ~  {texts[near[k]]}  ->  {s}" for k, s in zip(chosen, following, strict=True)]
