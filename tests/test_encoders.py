@@ -108,3 +108,111 @@ def test_sorted_pieces_hold_every_row_once():
     parts = list(sorted_pieces(sizes, 8))
     assert sorted(np.concatenate([p for p, _ in parts])) == list(range(50))
     assert all(sizes[p].max() == width for p, width in parts)
+
+
+def run_of(name, corpus, path):
+    from .conformance import train
+
+    made, _ = train(name, corpus, path)
+    for part in sorted((path / "checkpoints").iterdir())[-1].rglob("config.json"):
+        corpus.tokenizer.save(part.parent)
+    return made
+
+
+def textgan(*words):
+    from textgan.__main__ import main
+
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return left.value.code
+
+
+@pytest.mark.parametrize("name", ["quickthought", "skipthought"])
+def test_encode_streams_and_goes_on(name, corpus, tmp_path, monkeypatch, capsys):
+    from textgan.cli import encoding
+
+    run_of(name, corpus, tmp_path / "r")
+    (tmp_path / "in.txt").write_text("".join(f"a man sees a {'red ' * (k % 3)}car .\n" for k in range(25)))
+    assert textgan("encode", tmp_path / "r", tmp_path / "in.txt", tmp_path / "whole.npy") == 0
+    whole = np.load(tmp_path / "whole.npy")
+    assert whole.shape == (25, 16 if name == "quickthought" else 8)
+    assert np.abs(whole[0] - whole[3]).max() < 1e-6
+    monkeypatch.setattr(encoding, "PIECE", 10)
+    honest, calls = SentenceEncoder.encode, []
+
+    def breaks(self, *args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return honest(self, *args, **options)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", breaks)
+    assert textgan("encode", tmp_path / "r", tmp_path / "in.txt", tmp_path / "out.npy") == 130
+    assert not (tmp_path / "out.npy").exists()
+    assert textgan("encode", tmp_path / "r", tmp_path / "in.txt", tmp_path / "out.npy") == 0
+    assert "going on at line 11" in capsys.readouterr().err
+    assert np.abs(np.load(tmp_path / "out.npy") - whole).max() < 1e-6
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out.npy", "r", "whole.npy"]
+
+
+def test_nearest_sentences_and_words(corpus, tmp_path, capsys):
+    run_of("quickthought", corpus, tmp_path / "q")
+    (tmp_path / "in.txt").write_text("a man sees a kite .\na dog holds the red car .\n\na man sees a kite .\n")
+    assert textgan("nearest", tmp_path / "q", "a dog holds the red car .", "--among", tmp_path / "in.txt") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0] == "1.000  a dog holds the red car ."
+    run_of("word2vec", corpus, tmp_path / "w")
+    assert textgan("nearest", tmp_path / "w", "Horse", "-n", 3) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    for words in (["w", "zebra"], ["q", "a dog"], ["none", "a dog", "--among", "x"]):
+        assert textgan("nearest", tmp_path / words[0], *words[1:]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_encoders_start_from_word_vectors(corpus, tmp_path):
+    from textgan.encoders import read_vectors
+    from textgan.errors import UserError
+
+    from .conformance import build
+
+    words = run_of("word2vec", corpus, tmp_path / "w")
+    made, _ = build("quickthought", corpus, embeddings=str(tmp_path / "w"))
+    i = corpus.tokenizer.encode("a horse")[1]
+    expected = torch.tensor(words.model.wv["horse"])
+    assert torch.cosine_similarity(made.f.embedding.weight[i], expected, 0) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(UserError, match="expected 7"):
+        read_vectors(str(tmp_path / "w"), corpus.tokenizer, 7)
+    with pytest.raises(UserError, match="no word vectors can be read"):
+        read_vectors(str(tmp_path / "nothing"), corpus.tokenizer, 6)
+
+
+def test_the_suite_on_known_answers(tmp_path):
+    """An encoder that knows the answer scores near 1; noise scores near chance."""
+    from textgan.evaluate.sts import read_suite, score
+
+    r = np.random.default_rng(0)
+    n = 120
+    y = r.uniform(1, 5, 3 * n)
+    rows = [f"{k}\tleft {k}\tright {k}\t{y[k]:.4f}\tNEUTRAL" for k in range(3 * n)]
+    for name, part in zip(("SICK_train", "SICK_trial", "SICK_test_annotated"), np.array_split(rows, 3), strict=True):
+        (tmp_path / f"{name}.txt").write_text("pair\ta\tb\tscore\tlabel\n" + "\n".join(part) + "\n")
+    (tmp_path / "kind.all").write_text("".join(f"{k % 2} text {k}\n" for k in range(100)))
+
+    def knows(texts):
+        out = []
+        for text in texts:
+            name, number = text.split()
+            k = int(number)
+            angle = 0 if name == "left" else (5 - y[k]) / 4 * np.pi / 2
+            out.append([np.cos(angle), np.sin(angle), 1.0 * (name == "text" and k % 2)])
+        return np.array(out, dtype=np.float32)
+
+    suite = read_suite(tmp_path)
+    good = score(knows, suite)
+    assert good["SICK cosine rho"] > 0.999
+    assert good["SICK head r"] > 0.9
+    assert good["kind accuracy"] == 100
+    bad = score(lambda texts: np.random.default_rng(1).normal(size=(len(texts), 5)).astype(np.float32), suite)
+    assert abs(bad["SICK cosine r"]) < 0.3
+    assert bad["kind accuracy"] < 75

@@ -8,7 +8,7 @@ import pytest
 
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
-from textgan.cli import training, use
+from textgan.cli import encoding, training, use
 from textgan.cli.parse import parse
 
 from .conformance import train
@@ -42,7 +42,13 @@ def test_the_commands_are_understood(line, monkeypatch):
         monkeypatch.setattr(training, "_start", lambda name, algorithm, chosen: 0)
         assert cli.run(words[0], words[1:]) == 0
     else:
-        kind = {"generate": use.GenerateOptions, "evaluate": use.EvaluateOptions, "report": use.ReportOptions}[words[0]]
+        kind = {
+            "nearest": encoding.NearestOptions,
+            "encode": encoding.EncodeOptions,
+            "generate": use.GenerateOptions,
+            "evaluate": use.EvaluateOptions,
+            "report": use.ReportOptions,
+        }[words[0]]
         assert parse(kind, words[1:], "textgan", "")
 
 

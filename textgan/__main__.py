@@ -7,10 +7,12 @@ import sys
 HELP = """\
 textgan trains text GANs and language models on your text, and says how good they are.
 
-  textgan train ALGORITHM --data FILE --run DIR   train (algorithms: mle, seqgan, or module:Class)
+  textgan train ALGORITHM --data FILE --run DIR   train (mle, seqgan, word2vec, skipthought, ...)
   textgan resume DIR                              go on with a run that was stopped or killed
   textgan generate DIR -n 20                      write sentences, from a run or any checkpoint
-  textgan evaluate DIR                            held-out likelihood and perplexity
+  textgan encode DIR in.txt out.npy               vectors of sentences, from a skipthought or quickthought run
+  textgan nearest DIR "a red car" --among in.txt  the nearest sentences; or words, from a word2vec run
+  textgan evaluate DIR                            held-out likelihood and perplexity; --suite sts for encoders
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
 
@@ -20,7 +22,7 @@ Try it, on 102 Wikipedia articles that came with the installation:
 
 Options of a command: textgan COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("train", "resume", "generate", "evaluate", "report", "prepare")
+COMMANDS = ("train", "resume", "generate", "encode", "nearest", "evaluate", "report", "prepare")
 
 
 def main(argv: list[str] | None = None) -> None:

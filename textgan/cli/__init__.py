@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from .encoding import encode, nearest
 from .parse import say
 from .training import resume, train
 from .use import evaluate, generate, prepare, report
@@ -13,6 +14,7 @@ def run(command: str, argv: list[str]) -> int:
     """Run one command; gives its exit code. Warnings come as one line each."""
     commands = {
         "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
+        "encode": encode, "nearest": nearest,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")
