@@ -86,5 +86,5 @@ def check_config(config: Any) -> None:
         elif f.name in ("clip",) or f.name.endswith("lr"):
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
-        elif value < (0 if isinstance(value, float) or f.name.endswith(("epochs", "rounds", "rollouts")) else 1):
+        elif value < (0 if isinstance(value, float) or f.name.endswith(("_epochs", "rounds", "rollouts")) else 1):
             raise UserError(f"{flag} is too small; received {value}")

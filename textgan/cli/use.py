@@ -75,6 +75,8 @@ def generate(argv: list[str]) -> int:
         if tokenizer is None:
             raise UserError("--prompt needs a tokenizer; this run was trained on synthetic ids")
         prompt = torch.tensor(tokenizer.encode(given.prompt))
+        if missing := int((prompt == tokenizer.unk).sum()):
+            say(f"warning: {missing} tokens of the prompt are not in the vocabulary; they are read as <unk>")
         if len(prompt) >= length:
             raise UserError(f"--prompt is too long; expected fewer than {length} tokens; received {len(prompt)}; raise --length")
     u = torch.rand(given.number, length, generator=torch.Generator().manual_seed(given.seed))

@@ -30,9 +30,11 @@ class Sentences:
         try:
             self._file = pa.memory_map(str(path))
             reader = pa.ipc.open_file(self._file)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"the corpus file {path} is missing or damaged ({error}); prepare the text again") from error
-        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            batches = [reader.get_batch(i).select(["ids", "document", "place"]) for i in range(reader.num_record_batches)]
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise UserError(
+                f"the corpus file {path} is missing, damaged or of another version ({error}); prepare it again"
+            ) from error
         self._starts = np.cumsum([0, *(len(b) for b in batches)])
         self._views = [
             (
