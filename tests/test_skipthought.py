@@ -84,3 +84,51 @@ def test_sampled_softmax_estimates_the_full_one():
     uncorrected = SampledSoftmax(counts, 20_000)
     uncorrected.log_expected = torch.full((200,), math.log(20_000 / 200))
     assert uncorrected(h, tokens, weight, bias, noise).item() != pytest.approx(full.item(), rel=0.05)
+
+
+def test_beam_search_finds_what_enumeration_finds(corpus):
+    """With a beam as wide as the language of short sentences, the best by enumeration comes first."""
+    made, _ = build("skipthought", corpus, hidden_dim=4)
+    model, T = made.model, 2
+    with torch.no_grad():
+        model.out.weight.mul_(30)
+        thought = torch.randn(4)
+        words = [i for i in range(corpus.vocab_size) if i not in (0, 1, 3)]
+        found = {}
+        for row in [[2], *([w, 2] for w in words if w != 2)]:
+            y = torch.tensor([row])
+            inputs = torch.tensor([[1, *row[:-1]]])
+            states, _ = model.next(model.encoder.embedding(inputs), thought[None])
+            scores = model.out(states)
+            scores[..., [0, 1, 3]] = -torch.inf
+            p = scores.log_softmax(-1).gather(2, y[..., None]).sum().item()
+            found[tuple(row)] = p / len(row)
+    expected = sorted(found.items(), key=lambda item: -item[1])[:5]
+    beam = model.beam(thought, "next", T, corpus.vocab_size**2)[:5]
+    assert [tuple(row) for _, row in beam] == [row for row, _ in expected]
+    assert [s for s, _ in beam] == pytest.approx([s for _, s in expected], abs=1e-5)
+    assert beam != model.beam(thought, "previous", T, corpus.vocab_size**2)[:5]
+
+
+def test_next_and_analogy_as_commands(corpus, tmp_path, capsys):
+    from .test_encoders import run_of, textgan
+
+    made = run_of("skipthought", corpus, tmp_path / "s")
+    for extra in ([], ["--previous"], ["--beam", "3", "-n", "2"], ["--top-k", "0", "-n", "4"]):
+        assert textgan("next", tmp_path / "s", "a man sees a kite .", *extra) == 0
+        out = capsys.readouterr().out.splitlines()
+        assert len(out) == (int(extra[-1]) if "-n" in extra else 1)
+    from textgan.algorithms.skipthought import SkipThoughtModel
+
+    newest = sorted((tmp_path / "s" / "checkpoints").iterdir())[-1]
+    loaded = SkipThoughtModel.from_pretrained(newest / "model")
+    x = torch.tensor([corpus.tokenizer.encode("a dog")])
+    made.model.eval()
+    assert torch.equal(loaded.encoder(x), made.model.encoder(x))
+    assert textgan("next", tmp_path / "s", "a man", "--beam", "1", "-n", "2") == 2
+    assert "--beam must be" in capsys.readouterr().err
+    run_of("word2vec", corpus, tmp_path / "w")
+    assert textgan("analogy", tmp_path / "w", "man", "dog", "horse") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert textgan("analogy", tmp_path / "s", "man", "dog", "horse") == 2
+    assert textgan("next", tmp_path / "w", "man") == 2

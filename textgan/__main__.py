@@ -12,6 +12,8 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan generate DIR -n 20                      write sentences, from a run or any checkpoint
   textgan encode DIR in.txt out.npy               vectors of sentences, from a skipthought or quickthought run
   textgan nearest DIR "a red car" --among in.txt  the nearest sentences; or words, from a word2vec run
+  textgan analogy DIR king man woman              what is to the third as the first to the second; word2vec runs
+  textgan next DIR "he opened the door ."         the sentence that follows; skipthought runs
   textgan evaluate DIR                            held-out likelihood and perplexity; --suite sts for encoders
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
@@ -22,7 +24,7 @@ Try it, on 102 Wikipedia articles that came with the installation:
 
 Options of a command: textgan COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("train", "resume", "generate", "encode", "nearest", "evaluate", "report", "prepare")
+COMMANDS = ("train", "resume", "generate", "encode", "nearest", "analogy", "next", "evaluate", "report", "prepare")
 
 
 def main(argv: list[str] | None = None) -> None:

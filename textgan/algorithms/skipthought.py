@@ -15,8 +15,9 @@ Departs: the first input of a decoder is the embedding of BOS, where the authors
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..corpus import Corpus, Sentences
+from ..decode import texts as texts_of
 from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder, gru, read_vectors
 from ..errors import UserError
+from ..generators import read, save
 from ..objectives import SampledSoftmax
 from ..runtime import Bucketed, Player, Stage, Workers, frozen
+from ..sampling import project_and_draw
+
+Direction = Literal["previous", "next"]
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,15 @@ class Decoder(nn.Module):
         return found
 
 
+BANNED = (0, 1, 3)  # padding, BOS and the unknown word are never written
+
+
 class SkipThoughtModel(nn.Module):
     """The encoder, the two decoders, and what they share."""
 
     def __init__(self, encoder: GRUEncoderConfig, conditioned: bool) -> None:
         super().__init__()
+        self.conditioned = conditioned
         self.encoder = GRUEncoder(encoder)
         sizes = (encoder.embedding_dim, encoder.hidden_dim, conditioned, encoder.layer_norm)
         self.previous, self.next = Decoder(*sizes), Decoder(*sizes)
@@ -103,9 +113,104 @@ class SkipThoughtModel(nn.Module):
         real = torch.arange(y.shape[1], device=y.device) < self.encoder.lengths(y).unsqueeze(1)
         return states[real], y[real]
 
+    @torch.no_grad()
+    def write(
+        self,
+        thought: Tensor,
+        direction: Direction,
+        length: int,
+        u: Tensor,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+    ) -> Tensor:
+        """Draw the sentence before or after each thought.
+
+        Args:
+            thought: (B, D).
+            direction: "previous" or "next".
+            length: T, tokens written at the most.
+            u: (B, T) uniform numbers; with ``top_k=1`` (greedy) they do not matter.
+            temperature: see sampling.restrict, like top_k and top_p.
+            top_k: cut to the likeliest.
+            top_p: cut to the nucleus.
+
+        Returns:
+            (B, T) ids; padding after EOS.
+        """
+        bias = self.out.bias.clone()
+        bias[list(BANNED)] = -torch.inf
+        token = torch.full((len(thought),), 1, device=thought.device)
+        done = torch.zeros(len(thought), dtype=torch.bool, device=thought.device)
+        h: Tensor | None = None
+        written = []
+        for t in range(length):
+            states, h = self.decoder(direction)(self.encoder.embedding(token).unsqueeze(1), thought, h)
+            drawn = project_and_draw(
+                states[:, 0], self.out.weight, bias, u[:, t], temperature=temperature, top_k=top_k, top_p=top_p
+            )
+            token = drawn.masked_fill(done, 0)
+            done = done | (token == 2)
+            written.append(token)
+        return torch.stack(written, 1)
+
+    @torch.no_grad()
+    def beam(self, thought: Tensor, direction: Direction, length: int, width: int) -> list[tuple[float, list[int]]]:
+        """The likeliest sentences before or after one thought (D,), best first: (log-probability in nats a token, ids)."""
+        bias = self.out.bias.clone()
+        bias[list(BANNED)] = -torch.inf
+        rows, scores, ended = [[1]], torch.zeros(1, device=thought.device), list[tuple[float, list[int]]]()
+        h: Tensor | None = None
+        for _ in range(length):
+            token = torch.tensor([row[-1] for row in rows], device=thought.device)
+            e, c = self.encoder.embedding(token).unsqueeze(1), thought.expand(len(rows), -1)
+            states, h = self.decoder(direction)(e, c, h)
+            log_p = F.linear(states[:, 0], self.out.weight, bias).float().log_softmax(1) + scores.unsqueeze(1)
+            best = log_p.flatten().topk(min(2 * width, log_p.numel()))
+            kept: list[tuple[int, list[int], float]] = []
+            for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+                k, word = divmod(place, log_p.shape[1])
+                row = [*rows[k], word]
+                if word == 2:
+                    ended.append((score / (len(row) - 1), row[1:]))
+                elif len(kept) < width and score > -math.inf:
+                    kept.append((k, row, score))
+            if not kept or len(ended) >= 2 * width:
+                break
+            h = h[:, torch.tensor([k for k, _, _ in kept], device=h.device)].contiguous()
+            rows, scores = [row for _, row, _ in kept], torch.tensor([s for _, _, s in kept], device=thought.device)
+        found = ended or [(float(s) / len(row), row[1:]) for row, s in zip(rows, scores, strict=True)]
+        return sorted(found, reverse=True)[:width]
+
+    def decoder(self, direction: Direction) -> Decoder:
+        """The decoder of a direction."""
+        return self.previous if direction == "previous" else self.next
+
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write the encoder, which is what is used afterwards."""
+        """Write the whole model, and the encoder alone beside it."""
+        save(self, Saved(**asdict(self.encoder.config), conditioned=self.conditioned), "skip-thought", folder)
         self.encoder.save_pretrained(Path(folder) / "encoder")
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> SkipThoughtModel:
+        """Load what save_pretrained wrote.
+
+        Raises:
+            UserError: the folder holds no such model.
+        """
+        config, weights = read(folder, "skip-thought")
+        conditioned = config.pop("conditioned")
+        model = cls(GRUEncoderConfig(**config), conditioned)
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+@dataclass(frozen=True)
+class Saved(GRUEncoderConfig):
+    """What config.json of a whole model says."""
+
+    conditioned: bool = True
 
 
 class SkipThought:
@@ -193,24 +298,6 @@ class SkipThought:
         perplexity = float(np.exp((total[0] + total[1]) / (total[2] + total[3])))
         return {"nll_previous": nll_previous, "nll_next": nll_next, "perplexity": perplexity, "test_triples": len(triples)}
 
-    @torch.no_grad()
-    def write(self, thought: Tensor, direction: Literal["previous", "next"], length: int) -> list[str]:
-        """The sentence (greedy) that a decoder expects around each thought (B, D)."""
-        decoder = self.model.previous if direction == "previous" else self.model.next
-        token = torch.full((len(thought),), self.corpus.bos, device=thought.device)
-        h: Tensor | None = None
-        written = []
-        for _ in range(length):
-            states, h = decoder(self.model.encoder.embedding(token).unsqueeze(1), thought, h)
-            scores = self.model.out(states[:, 0])
-            scores[:, [0, 1, 3]] = -torch.inf  # padding, BOS, unknown
-            token = scores.argmax(1)
-            written.append(token)
-        rows = torch.stack(written, 1).tolist()
-        tokenizer = self.corpus.tokenizer
-        assert tokenizer is not None
-        return [tokenizer.decode(row[: row.index(2)] if 2 in row else row) for row in rows]
-
     def sample(self, n: int) -> list[str]:
         """Held-out sentences, the nearest others among them, and the next sentence that the decoder writes."""
         test, tokenizer = self.corpus.test, self.corpus.tokenizer
@@ -221,5 +308,7 @@ class SkipThought:
             v = SentenceEncoder([self.model.encoder], tokenizer).encode(texts, normalize_embeddings=True)
             near = (v @ v.T - 2 * np.eye(len(v))).argmax(1)
             chosen = np.unique(np.linspace(0, len(pool) - 1, n).astype(int))
-            following = self.write(self.model.encoder(self.rows(test, chosen)), "next", self.length)
+            thought = self.model.encoder(self.rows(test, chosen))
+            u = torch.zeros(len(chosen), self.length, device=self.workers.device)
+            following = texts_of(tokenizer, self.model.write(thought, "next", self.length, u, top_k=1), 2)
         return [f"{texts[k]}  ~  {texts[near[k]]}  ->  {s}" for k, s in zip(chosen, following, strict=True)]

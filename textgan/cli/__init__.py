@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from .encoding import encode, nearest
+from .encoding import analogy, encode, nearest, write_next
 from .parse import say
 from .training import resume, train
 from .use import evaluate, generate, prepare, report
@@ -14,7 +14,7 @@ def run(command: str, argv: list[str]) -> int:
     """Run one command; gives its exit code. Warnings come as one line each."""
     commands = {
         "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
-        "encode": encode, "nearest": nearest,
+        "encode": encode, "nearest": nearest, "analogy": analogy, "next": write_next,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")

@@ -1,4 +1,4 @@
-"""The commands ``encode`` and ``nearest``."""
+"""The commands of encoders and word vectors: ``encode``, ``nearest``, ``analogy``, ``next``."""
 
 from __future__ import annotations
 
@@ -106,31 +106,41 @@ def nearest(argv: list[str]) -> int:
         'The nearest words or sentences. Example:\n\n  textgan nearest runs/a "a red car" --among in.txt',
     )
     positive(given, "number")
-    vectors = _vectors(Path(given.run))
-    found: list[tuple[str, float]]
-    if vectors:
-        from gensim.models import KeyedVectors
-
-        words = KeyedVectors.load_word2vec_format(str(vectors), binary=True)
-        word = given.query if given.query in words.key_to_index else given.query.lower()
-        if word not in words.key_to_index:
-            raise UserError(
-                f"the word is not known to {given.run}; expected one of its {len(words):,} words; received {given.query!r}"
-            )
-        found = words.similar_by_word(word, given.number)
+    words = _vectors(given.run)
+    if words is None:
+        _print(_nearest_sentences(given))
     else:
-        found = _nearest_sentences(given)
-    sys.stdout.writelines(f"{score:.3f}  {text}\n" for text, score in found)
+        _print(words.similar_by_word(_known(words, given.query, given.run), given.number))
     return 0
 
 
-def _vectors(path: Path) -> Path | None:
-    """Word vectors of a word2vec run, if it is one."""
+def _print(found: list[tuple[str, float]]) -> None:
+    sys.stdout.writelines(f"{score:.3f}  {text}\n" for text, score in found)
+
+
+def _newest(run: str) -> Path:
     from ..runtime import Run
 
-    if (path / "checkpoints").is_dir():
-        path = Run(path).latest() or path
-    return next((p for p in (path / "vectors" / "vectors.bin", path / "vectors.bin") if p.is_file()), None)
+    path = Path(run)
+    return (Run(path).latest() or path) if (path / "checkpoints").is_dir() else path
+
+
+def _vectors(run: str) -> Any:
+    """Word vectors of a word2vec run, or None if it is none."""
+    path = _newest(run)
+    file = next((p for p in (path / "vectors" / "vectors.bin", path / "vectors.bin") if p.is_file()), None)
+    if file is None:
+        return None
+    from gensim.models import KeyedVectors
+
+    return KeyedVectors.load_word2vec_format(str(file), binary=True)
+
+
+def _known(words: Any, word: str, run: str) -> str:
+    for form in (word, word.lower()):
+        if form in words.key_to_index:
+            return form
+    raise UserError(f"the word is not known to {run}; expected one of its {len(words):,} words; received {word!r}")
 
 
 def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
@@ -149,3 +159,95 @@ def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
         raise UserError(f"--among {given.among} holds no sentence")
     scores = encoder.encode(texts, normalize_embeddings=True) @ encoder.encode(given.query, normalize_embeddings=True)
     return [(texts[k], float(scores[k])) for k in np.argsort(-scores, kind="stable")[: given.number]]
+
+
+@dataclass(frozen=True)
+class AnalogyOptions:
+    """Options of analogy."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A word2vec run, or one of its checkpoints."""
+    words: Annotated[tyro.conf.Positional[tuple[str, str, str]], tyro.conf.arg(metavar="A B C")]
+    """king man woman asks for what is to woman as king is to man."""
+    number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 5
+    """How many."""
+
+
+def analogy(argv: list[str]) -> int:
+    """``textgan analogy``: the words nearest to A - B + C (3CosAdd)."""
+    given = parse(
+        AnalogyOptions, argv, "textgan analogy", "Words by analogy. Example:\n\n  textgan analogy runs/words king man woman"
+    )
+    positive(given, "number")
+    words = _vectors(given.run)
+    if words is None:
+        raise UserError(f"{given.run} holds no word vectors; expected a word2vec run or one of its checkpoints")
+    a, b, c = (_known(words, word, given.run) for word in given.words)
+    _print(words.most_similar(positive=[a, c], negative=[b], topn=given.number))
+    return 0
+
+
+@dataclass(frozen=True)
+class NextOptions:
+    """Options of next."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A skipthought run, or one of its checkpoints."""
+    sentence: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SENTENCE")]
+    """What comes before it, or after it with --previous."""
+    previous: bool = False
+    """Write the sentence before it instead."""
+    number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1
+    """How many sentences."""
+    beam: int = 0
+    """Width of a beam search; 0 for none."""
+    temperature: float = 1.0
+    """Below 1 sharper, above 1 wilder; for drawn sentences."""
+    top_k: int = 1
+    """Draw from the k likeliest words only; 1 is greedy, 0 is all."""
+    top_p: float = 1.0
+    """Draw from the smallest set of words with this probability."""
+    length: int = 40
+    """Largest number of tokens."""
+    seed: int = 0
+    """The same seed gives the same sentences."""
+
+
+def write_next(argv: list[str]) -> int:
+    """``textgan next``."""
+    given = parse(
+        NextOptions,
+        argv,
+        "textgan next",
+        'The next sentence. Example:\n\n  textgan next runs/skip "he opened the door ." --beam 5',
+    )
+    import torch
+
+    from ..algorithms.skipthought import SkipThoughtModel
+    from ..decode import texts
+    from ..sampling import restrict
+    from ..tokenizers import load
+
+    positive(given, "number", "length")
+    try:
+        restrict(torch.zeros(1, 2), given.temperature, given.top_k, given.top_p)
+    except ValueError as error:
+        raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
+    if given.beam < 0 or (given.beam and given.beam < given.number):
+        raise UserError(f"--beam must be 0 or at least --number; received {given.beam} for {given.number}")
+    folder = _newest(given.run) / "model"
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(f"{given.run} holds no decoders; expected a skipthought run or one of its checkpoints")
+    model, tokenizer = SkipThoughtModel.from_pretrained(folder), load(folder)
+    with torch.no_grad():
+        thought = model.encoder(torch.tensor([[*tokenizer.encode(given.sentence), tokenizer.eos]]))
+    direction: Any = "previous" if given.previous else "next"
+    if given.beam:
+        rows = [row for _, row in model.beam(thought[0], direction, given.length, given.beam)[: given.number]]
+        found = [tokenizer.decode(row) for row in rows]
+    else:
+        u = torch.rand(given.number, given.length, generator=torch.Generator().manual_seed(given.seed))
+        options = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p}
+        found = texts(tokenizer, model.write(thought.expand(given.number, -1), direction, given.length, u, **options), 2)
+    sys.stdout.writelines(f"{text}\n" for text in found)
+    return 0
