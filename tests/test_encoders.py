@@ -80,6 +80,23 @@ def test_encode_does_not_depend_on_the_batch_and_minds_the_empty():
     assert made.encode([]).shape == (0, 16)
 
 
+def test_the_fast_path_is_the_encoder():
+    torch.manual_seed(0)
+    for direction in ("uni", "bi"):
+        for layer_norm in (False, True):
+            E = encoder(direction, layer_norm)
+            lengths = np.array([9, 9, 6, 3, 1])
+            x = torch.randint(4, 30, (5, 9))
+            for row, n in zip(x, lengths.tolist(), strict=True):
+                row[n - 1], row[n:] = 2, 0
+            expected = E(x).detach()
+            assert torch.allclose(E.encode_sorted(x, lengths), expected, atol=1e-6)
+            near = E.encode_sorted(x, lengths, torch.bfloat16)
+            assert torch.cosine_similarity(near, expected).min() > 0.999
+            if not layer_norm:
+                assert not torch.equal(near, expected)
+
+
 def test_neighbour_nll_is_the_loop():
     torch.manual_seed(0)
     scores, follows = torch.randn(6, 6), torch.tensor([True, True, False, False, True])

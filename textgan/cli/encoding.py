@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -27,8 +27,10 @@ class EncodeOptions:
     """A text file, a sentence a line."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
     """The .npy file to write: float32, a row a line."""
-    batch_size: int = 128
+    batch_size: int = 256
     """Sentences at a time."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is several times faster on processors that have it (AMX), and nearly the same."""
     normalize: bool = False
     """Divide every vector by its length."""
 
@@ -59,7 +61,7 @@ def encode(argv: list[str]) -> int:
     if not count:
         raise UserError(f"{source} holds no line; expected a sentence a line")
     part, place = out.with_name(out.name + ".part"), out.with_name(out.name + ".place")
-    done, wanted = 0, f"{count} {encoder.dimension} {source.stat().st_mtime_ns} {given.run} {given.normalize}"
+    done, wanted = 0, f"{count} {encoder.dimension} {source.stat().st_mtime_ns} {given.run} {given.normalize} {given.precision}"
     if part.is_file() and place.is_file():
         found, _, told = place.read_text(encoding="utf-8").partition(" ")
         done = int(found) if told == wanted else 0
@@ -70,7 +72,9 @@ def encode(argv: list[str]) -> int:
     with _lines(source) as file:
         lines = itertools.islice(file, done, None)
         while piece := list(itertools.islice(lines, PIECE)):
-            rows[done : done + len(piece)] = encoder.encode(piece, given.batch_size, normalize_embeddings=given.normalize)
+            rows[done : done + len(piece)] = encoder.encode(
+                piece, given.batch_size, normalize_embeddings=given.normalize, precision=given.precision
+            )
             done += len(piece)
             rows.flush()
             place.write_text(f"{done} {wanted}", encoding="utf-8")
