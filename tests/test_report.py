@@ -39,6 +39,13 @@ def test_several_runs_and_their_differences(run, corpus, tmp_path):
     assert "<tr><td>schema_version</td><td>1</td><td>1</td></tr>" in text
 
 
+def test_word_vectors_get_a_map(corpus, tmp_path):
+    train("word2vec", corpus, tmp_path / "w")
+    text = page([read(tmp_path / "w")])
+    assert "by their two principal components" in text
+    assert 'aria-label="map of' in text
+
+
 def test_damage_is_named_and_passed_over(run, tmp_path):
     hurt = tmp_path / "hurt"
     hurt.mkdir()

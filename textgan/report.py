@@ -6,7 +6,7 @@ import html
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,19 @@ UNITS = {
     "d/loss": "D's loss (nats; 0.693 is guessing)",
     "d/accuracy": "D's accuracy (0.5 is guessing)",
     "d/grad": "norm of D's gradient",
+    "eval/neighbour_nll": "NLL of a held-out neighbour (nats)",
+    "eval/neighbour_accuracy": "how often a held-out neighbour is found",
+    "eval/nll_previous": "NLL of held-out sentences before (nats a token)",
+    "eval/nll_next": "NLL of held-out sentences after (nats a token)",
+    "e/nll": "training NLL of a neighbour (nats)",
+    "e/accuracy": "how often a neighbour is found in training",
+    "e/nll_previous": "training NLL of sentences before (nats a token)",
+    "e/nll_next": "training NLL of sentences after (nats a token)",
+    "e/grad": "norm of the encoder's gradient",
+    "eval/wordsim353_spearman": "WordSim-353, Spearman correlation",
+    "eval/simlex999_spearman": "SimLex-999, Spearman correlation",
+    "eval/analogies_accuracy": "analogies answered, share",
+    "w/loss": "word2vec loss a word",
 }
 MOMENTS, SHOWN = 6, 5  # samples: how many moments of the run, how many sentences of each
 
@@ -39,7 +52,7 @@ h1{font-size:1.7rem;margin-bottom:.3rem}h2{font-size:1.2rem;margin-top:2.2rem;bo
 table{border-collapse:collapse;font-size:.9rem;display:block;overflow-x:auto}
 td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
 th{font-weight:600}tr.differs td{background:#fff6d6}.quiet{color:#5b6b7a;font-size:.9rem}
-.curves{display:flex;flex-wrap:wrap;gap:1rem}.curves svg{width:520px;max-width:100%;height:auto}
+.curves{display:flex;flex-wrap:wrap;gap:1rem}.map svg{width:100%;height:auto}.curves svg{width:520px;max-width:100%;height:auto}
 ol{margin:.2rem 0 1rem;padding-left:1.6rem}.moment{border-left:3px solid #d5dce3;padding-left:1rem;margin:.8rem 0}
 code{background:#f2f5f8;padding:.1rem .3rem;overflow-wrap:anywhere}.warning{background:#fdecea;padding:.5rem .8rem}
 """
@@ -140,15 +153,30 @@ def thin(x: np.ndarray, y: np.ndarray, buckets: int = POINTS) -> tuple[np.ndarra
     return x[chosen], y[chosen]
 
 
-def _figure(key: str, records: Sequence[Record]) -> str:
+def _svg(draw: Callable[[Any], None], salt: str, inches: tuple[float, float], label: str) -> str:
+    """What ``draw`` puts on matplotlib axes, as SVG to stand inside a page; the same drawing gives the same text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": key, "svg.fonttype": "path", "font.size": 10, "axes.spines.top": False,
-                         "axes.spines.right": False}):  # fmt: skip
-        figure = Figure(figsize=(6.2, 3.2), layout="constrained")
-        axes = figure.add_subplot()
+    settings = {
+        "svg.hashsalt": salt,
+        "svg.fonttype": "path",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure.add_subplot())
+        out = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _figure(key: str, records: Sequence[Record]) -> str:
+    def draw(axes: Any) -> None:
         for k, record in enumerate(records):
             if key in record.curves:
                 x, y = thin(*record.curves[key])
@@ -166,11 +194,8 @@ def _figure(key: str, records: Sequence[Record]) -> str:
         axes.set_xlabel("step")
         axes.set_title(UNITS.get(key, key), fontsize=10, loc="left")
         axes.grid(alpha=0.25, linewidth=0.6)
-        out = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    label = html.escape(f"{UNITS.get(key, key)} against the step", quote=True)
-    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+    return _svg(draw, key, (6.2, 3.2), html.escape(f"{UNITS.get(key, key)} against the step", quote=True))
 
 
 def _curves(records: Sequence[Record]) -> str:
@@ -178,6 +203,31 @@ def _curves(records: Sequence[Record]) -> str:
     order = [*UNITS, *sorted(keys - UNITS.keys())]
     figures = [_figure(key, records) for key in order if key in keys]
     return f'<div class="curves">{"".join(figures)}</div>' if figures else '<p class="quiet">Nothing was logged yet.</p>'
+
+
+def _word_map(record: Record, words: int = 250) -> str:
+    """The most frequent words of a word2vec run in the two directions in which their vectors differ most."""
+    newest = Run(record.name).latest() if (Path(record.name) / "checkpoints").is_dir() else None
+    if newest is None or not (newest / "vectors" / "vectors.bin").is_file():
+        return ""
+    from gensim.models import KeyedVectors
+    from sklearn.decomposition import PCA
+
+    vectors = KeyedVectors.load_word2vec_format(str(newest / "vectors" / "vectors.bin"), binary=True, limit=words + 50)
+    names = vectors.index_to_key[50:] or vectors.index_to_key  # the very first are function words
+    if len(names) < 3:
+        return ""
+    places = PCA(2, random_state=0).fit_transform(vectors[names] / np.linalg.norm(vectors[names], axis=1, keepdims=True))
+    label = html.escape(f"map of {len(names)} words", quote=True)
+
+    def draw(axes: Any) -> None:
+        axes.set_axis_off()
+        axes.set_xlim(places[:, 0].min(), places[:, 0].max())
+        axes.set_ylim(places[:, 1].min(), places[:, 1].max())
+        for name, (x, y) in zip(names, places, strict=True):
+            axes.text(x, y, name, fontsize=7, ha="center", va="center", alpha=0.85, parse_math=False)
+
+    return f'<div class="map">{_svg(draw, "map", (11, 7), label)}</div>'
 
 
 def _duration(seconds: float | None) -> str:
@@ -266,6 +316,9 @@ def page(records: Sequence[Record]) -> str:
         if record.corpus.get("warning"):
             parts.append(f'<p class="warning">{html.escape(str(record.corpus["warning"]))}</p>')
     parts.append("<h2>Curves</h2>" + _curves(records))
+    for record in records:
+        if drawn := _word_map(record):
+            parts.append(f"<h2>Words of {html.escape(record.name)}, by their two principal components</h2>{drawn}")
     parts.append("<h2>Samples, the newest first</h2>")
     for record in records:
         parts.append((f"<h3>{html.escape(record.name)}</h3>" if len(records) > 1 else "") + _samples(record))

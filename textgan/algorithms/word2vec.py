@@ -134,7 +134,7 @@ class Word2Vec:
             _Once(self, start, stop), total_examples=stop - start, epochs=1, start_alpha=first, end_alpha=last, compute_loss=True
         )
         loss = self.model.get_latest_training_loss() / max(1, words)
-        return {"w/loss": torch.tensor(loss), "w/words": torch.tensor(float(words))}
+        return {"w/loss": torch.tensor(loss)}
 
     def evaluate(self) -> dict[str, float]:
         """Spearman correlation with people's judgements (WordSim-353, SimLex-999) and accuracy on analogies, all from gensim."""
