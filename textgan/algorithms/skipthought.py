@@ -107,11 +107,10 @@ class SkipThoughtModel(nn.Module):
         nn.init.uniform_(self.out.weight, -0.1, 0.1)
         nn.init.zeros_(self.out.bias)
 
-    def targets(self, decoder: Decoder, thought: Tensor, y: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """States (n, D) at the real tokens of y (B, T), where padding costs nothing, and those tokens (n,)."""
+    def targets(self, decoder: Decoder, thought: Tensor, y: Tensor, inputs: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """States (n, D) at the real tokens of y (B, T), whose places in the flat batch are ``real`` (n,), and those tokens (n,)."""
         states, _ = decoder(self.encoder.embedding(inputs), thought)
-        real = torch.arange(y.shape[1], device=y.device) < self.encoder.lengths(y).unsqueeze(1)
-        return states[real], y[real]
+        return states.flatten(0, 1)[real], y.flatten()[real]
 
     @torch.no_grad()
     def write(
@@ -247,11 +246,12 @@ class SkipThought:
         epoch = self.batches.per_epoch
         return [Stage("skipthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
 
-    def rows(self, sentences: Sentences, indices: np.ndarray) -> Tensor:
-        """Sentences (B, T) as wide as the longest."""
+    def rows(self, sentences: Sentences, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Sentences (B, T) as wide as the longest, and the places (n,) of their tokens in the flat batch, EOS included."""
         rows = sentences.rows(indices, self.length)
-        width = int((rows != 0).sum(1).max())
-        return torch.from_numpy(rows[:, :width]).to(self.workers.device)
+        rows = rows[:, : int((rows != 0).sum(1).max())]
+        real = np.flatnonzero(rows)  # found here, because asking the device would stop it
+        return torch.from_numpy(rows).to(self.workers.device), torch.from_numpy(real).to(self.workers.device)
 
     def inputs(self, y: Tensor) -> Tensor:
         """What a decoder reads (B, T): BOS and all words but the last, some of them dropped in training."""
@@ -264,10 +264,10 @@ class SkipThought:
     def losses(self, sentences: Sentences, triples: np.ndarray, full: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Summed NLL of the sentences before and after (eq. 10), and their numbers of tokens."""
         model, found = self.model, []
-        thought = model.encoder(self.rows(sentences, triples))
+        thought = model.encoder(self.rows(sentences, triples)[0])
         for decoder, shift in ((model.previous, -1), (model.next, 1)):
-            y = self.rows(sentences, triples + shift)
-            states, tokens = model.targets(decoder, thought, y, self.inputs(y))
+            y, real = self.rows(sentences, triples + shift)
+            states, tokens = model.targets(decoder, thought, y, self.inputs(y), real)
             if full or self.sampled is None:
                 loss = F.cross_entropy(model.out(states).float(), tokens, reduction="sum")
             else:
@@ -308,7 +308,7 @@ class SkipThought:
             v = SentenceEncoder([self.model.encoder], tokenizer).encode(texts, normalize_embeddings=True)
             near = (v @ v.T - 2 * np.eye(len(v))).argmax(1)
             chosen = np.unique(np.linspace(0, len(pool) - 1, n).astype(int))
-            thought = self.model.encoder(self.rows(test, chosen))
+            thought = self.model.encoder(self.rows(test, chosen)[0])
             u = torch.zeros(len(chosen), self.length, device=self.workers.device)
             following = texts_of(tokenizer, self.model.write(thought, "next", self.length, u, top_k=1), 2)
         return [f"{texts[k]}  ~  {texts[near[k]]}  ->  {s}" for k, s in zip(chosen, following, strict=True)]
