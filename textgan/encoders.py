@@ -286,7 +286,8 @@ class SentenceEncoder:
         device = self.parts[0].embedding.weight.device
         out = torch.zeros(len(ids), self.dimension, device=device)
         sizes = np.array([len(row) + 1 for row in ids], dtype=np.int64)
-        order: Any = sizes.argsort(kind="stable")[::-1]
+        flat = np.array([token for row in ids for token in (*row, self.tokenizer.eos)], dtype=np.int64)
+        first, order = sizes.cumsum() - sizes, sizes.argsort(kind="stable")[::-1]
         starts: Any = range(0, len(ids), batch_size)
         if show_progress_bar:
             from rich.progress import track
@@ -294,9 +295,9 @@ class SentenceEncoder:
             starts = track(starts, "encoding")
         for start in starts:
             chosen = order[start : start + batch_size].copy()
-            x = torch.full((len(chosen), int(sizes[chosen].max())), self.tokenizer.pad)
-            for k, place in enumerate(chosen):
-                x[k, : sizes[place]] = torch.tensor([*ids[place], self.tokenizer.eos])
+            steps = np.arange(sizes[chosen[0]])
+            places = np.minimum(first[chosen, None] + steps, len(flat) - 1)
+            x = torch.from_numpy(np.where(steps < sizes[chosen, None], flat[places], self.tokenizer.pad))
             dtype = torch.bfloat16 if precision == "bf16" else torch.float32
             parts = [part.encode_sorted(x.to(device), sizes[chosen], dtype) for part in self.parts]
             if len(parts) > 1:

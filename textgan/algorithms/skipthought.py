@@ -108,7 +108,7 @@ class SkipThoughtModel(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def targets(self, decoder: Decoder, thought: Tensor, y: Tensor, inputs: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """States (n, D) at the real tokens of y (B, T), whose places in the flat batch are ``real`` (n,), and those tokens (n,)."""
+        """States (n, D) at the real tokens of y (B, T), which stand at ``real`` (n,) in the flat batch, and those tokens (n,)."""
         states, _ = decoder(self.encoder.embedding(inputs), thought)
         return states.flatten(0, 1)[real], y.flatten()[real]
 
