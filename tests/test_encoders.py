@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from textgan import tokenizers
-from textgan.encoders import GRUEncoder, GRUEncoderConfig, LayerNormGRU, SentenceEncoder, gru, sorted_pieces
+from textgan.encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from textgan.objectives import neighbour_nll
+from textgan.recurrence import Packing, gru, run
 
 
 def encoder(direction="bi", layer_norm=False, vocab=30):
@@ -14,24 +15,71 @@ def encoder(direction="bi", layer_norm=False, vocab=30):
     return GRUEncoder(GRUEncoderConfig(vocab, 5, 8, direction, layer_norm)).eval()
 
 
+def packed(rows, width):
+    x = torch.zeros(len(rows), width, dtype=torch.long)
+    for k, row in enumerate(rows):
+        x[k, : len(row)] = torch.tensor(row)
+    return x, Packing(np.array([len(row) for row in rows]), width, x.device)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_packed_states_and_gradients_are_those_of_one_step_at_a_time(layer_norm):
+    torch.manual_seed(0)
+    rows = [[5, 6, 7, 2], [8, 2], [9, 10, 11, 5, 13, 2], [2]]
+    x, packing = packed(rows, 9)
+    rnn, e, c, h = gru(3 + 2, 4, layer_norm), *(torch.randn(n, k, requires_grad=True) for n, k in ((14, 3), (4, 2), (4, 4)))
+    with torch.no_grad():
+        for p in rnn.parameters():
+            p.add_(0.3 * torch.randn_like(p))  # biases too
+    inputs = [*rnn.parameters(), e, c, h]
+    states = run(rnn, [(e, x.flatten()[packing.tokens]), (c, packing.sentence)], packing, h)
+    weights = torch.randn_like(states)
+    found = torch.autograd.grad((states * weights).sum(), inputs)
+
+    def step(x, h):
+        if not layer_norm:
+            return torch.gru_cell(x[None], h[None], *rnn.parameters())[0]
+        norm = lambda v: (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()  # noqa: E731
+        a = norm(rnn.below(x)) * rnn.norm_below.weight + rnn.norm_below.bias
+        b = norm(rnn.before(h)) * rnn.norm_before.weight + rnn.norm_before.bias
+        (ar, az, an), (br, bz, bn) = a.chunk(3), b.chunk(3)
+        z = torch.sigmoid(az + bz)
+        return z * h + (1 - z) * torch.tanh(an + torch.sigmoid(ar + br) * bn)
+
+    expected = {}
+    for k, row in enumerate(rows):
+        state = h[k]
+        for t, word in enumerate(row):
+            state = step(torch.cat([e[word], c[k]]), state)
+            expected[t, k] = state
+    places = zip((packing.tokens % 9).tolist(), packing.sentence.tolist(), strict=True)
+    slow = torch.stack([expected[place] for place in places])
+    assert torch.allclose(states, slow, atol=1e-6)
+    for a, b in zip(found, torch.autograd.grad((slow * weights).sum(), inputs), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+        assert a.abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("direction", ["uni", "bi"])
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_a_thought_is_the_state_after_the_last_real_token_from_both_ends(direction, layer_norm):
     E = encoder(direction, layer_norm)
     rows = [[5, 6, 7, 2], [8, 2], [9, 10, 11, 12, 13, 2], [2]]
-    x = torch.zeros(4, 9, dtype=torch.long)
-    for k, row in enumerate(rows):
-        x[k, : len(row)] = torch.tensor(row)
+    x, packing = packed(rows, 9)
     h = E(x)
-    for k, row in enumerate(rows):
-        e = E.embedding(torch.tensor([row]))
-        parts = [E.rnns[0](e)[1][0, 0]]
-        if direction == "bi":
-            parts.append(E.rnns[1](e.flip(1))[1][0, 0])
-        assert torch.allclose(h[k], torch.cat(parts), atol=1e-6)
     states, mask = E.states(x)
     assert mask.sum(1).tolist() == [4, 2, 6, 1]
     assert (states[~mask] == 0).all()
+    for k, row in enumerate(rows):
+        forwards = run(E.rnns[0], [(E.embedding.weight, torch.tensor(row))], packed([row], len(row))[1])
+        assert torch.allclose(states[k, : len(row), : forwards.shape[1]], forwards, atol=1e-6)
+        parts = [forwards[-1]]
+        if direction == "bi":
+            backwards = run(E.rnns[1], [(E.embedding.weight, torch.tensor(row[::-1]))], packed([row], len(row))[1])
+            assert torch.allclose(states[k, : len(row), 4:], backwards.flip(0), atol=1e-6)
+            parts.append(backwards[-1])
+        assert torch.allclose(h[k], torch.cat(parts), atol=1e-6)
+    assert torch.equal(h, E(x, np.array([4, 2, 6, 1])))
     other = E(torch.cat([x[:, :6], torch.full((4, 2), 0)], 1))
     assert torch.allclose(h, other, atol=1e-6)  # more or less padding changes nothing
     assert not torch.allclose(h[0], E(torch.tensor([[5, 6, 8, 2]]))[0], atol=1e-3)
@@ -43,20 +91,6 @@ def test_gru_starts_orthogonal():
         weight = module.before.weight if layer_norm else module.weight_hh_l0
         for part in weight.chunk(3):
             assert torch.allclose(part @ part.t(), torch.eye(6), atol=1e-5)
-
-
-def test_layer_norm_gru_is_the_equations():
-    torch.manual_seed(0)
-    module, e = LayerNormGRU(3, 4), torch.randn(2, 5, 3)
-    states, last = module(e)
-    norm = lambda v: (v - v.mean(-1, keepdim=True)) / (v.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()  # noqa: E731
-    h = torch.zeros(2, 4)
-    for t in range(5):
-        a, b = norm(module.below(e[:, t])).chunk(3, 1), norm(h @ module.before.weight.t()).chunk(3, 1)
-        r, z = torch.sigmoid(a[0] + b[0]), torch.sigmoid(a[1] + b[1])
-        h = z * h + (1 - z) * torch.tanh(a[2] + r * b[2])
-        assert torch.allclose(states[:, t], h, atol=1e-6)
-    assert torch.equal(last[0], states[:, -1])
 
 
 TEXT = ["a man rides a horse .", "two dogs run", "a", "the red car stands in the long street of the city ."] * 3
@@ -80,21 +114,16 @@ def test_encode_does_not_depend_on_the_batch_and_minds_the_empty():
     assert made.encode([]).shape == (0, 16)
 
 
-def test_the_fast_path_is_the_encoder():
-    torch.manual_seed(0)
-    for direction in ("uni", "bi"):
-        for layer_norm in (False, True):
-            E = encoder(direction, layer_norm)
-            lengths = np.array([9, 9, 6, 3, 1])
-            x = torch.randint(4, 30, (5, 9))
-            for row, n in zip(x, lengths.tolist(), strict=True):
-                row[n - 1], row[n:] = 2, 0
-            expected = E(x).detach()
-            assert torch.allclose(E.encode_sorted(x, lengths), expected, atol=1e-6)
-            near = E.encode_sorted(x, lengths, torch.bfloat16)
-            assert torch.cosine_similarity(near, expected).min() > 0.999
-            if not layer_norm:
-                assert not torch.equal(near, expected)
+@pytest.mark.parametrize("direction", ["uni", "bi"])
+def test_bfloat16_is_near(direction):
+    E, x = encoder(direction), torch.randint(4, 30, (5, 9))
+    expected = E(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = E(x).float()
+    assert torch.cosine_similarity(near, expected).min() > 0.999
+    assert not torch.equal(near, expected)
+    a, b = (torch.autograd.grad(v.square().sum(), E.rnns[0].weight_hh_l0)[0] for v in (near, expected))
+    assert torch.cosine_similarity(a.flatten(), b.flatten(), 0) > 0.99
 
 
 def test_neighbour_nll_is_the_loop():
@@ -118,13 +147,6 @@ def test_neighbour_nll_is_the_loop():
     loss, accuracy = neighbour_nll(perfect, torch.ones(5, dtype=torch.bool))
     assert accuracy == 1
     assert loss < 0.8  # ln 2 where there are two neighbours
-
-
-def test_sorted_pieces_hold_every_row_once():
-    sizes = np.random.default_rng(0).integers(1, 30, 50)
-    parts = list(sorted_pieces(sizes, 8))
-    assert sorted(np.concatenate([p for p, _ in parts])) == list(range(50))
-    assert all(sizes[p].max() == width for p, width in parts)
 
 
 def run_of(name, corpus, path):

@@ -9,6 +9,7 @@ import torch
 from textgan.corpus import prepare
 from textgan.errors import UserError
 from textgan.objectives import SampledSoftmax
+from textgan.recurrence import Packing
 
 from .conformance import build
 
@@ -33,6 +34,9 @@ def test_turning_the_text_round_swaps_the_losses(decoder, corpus):
 
     class Mirror:
         """Gives i + 1 for i - 1 and the other way round."""
+
+        def lengths_of(self, indices):
+            return corpus.train.lengths_of(2 * t - indices)
 
         def rows(self, indices, length):
             shift = np.asarray(indices) - t
@@ -98,8 +102,8 @@ def test_beam_search_finds_what_enumeration_finds(corpus):
         for row in [[2], *([w, 2] for w in words if w != 2)]:
             y = torch.tensor([row])
             inputs = torch.tensor([[1, *row[:-1]]])
-            states, _ = model.next(model.encoder.embedding(inputs), thought[None])
-            scores = model.out(states)
+            packing = Packing(np.array([len(row)]), len(row), inputs.device)
+            scores = model.out(model.states(model.next, thought[None], inputs, packing))[None]
             scores[..., [0, 1, 3]] = -torch.inf
             p = scores.log_softmax(-1).gather(2, y[..., None]).sum().item()
             found[tuple(row)] = p / len(row)

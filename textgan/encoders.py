@@ -6,7 +6,7 @@ A sentence x is (B, T) ids: words, EOS, then padding. The last real token is the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .generators import read, save
+from .recurrence import Packing, gru, run
 from .tokenizers import Tokenizer
 
 
@@ -31,47 +32,6 @@ class GRUEncoderConfig:
     layer_norm: bool = False
     pad: int = 0
     eos: int = 2
-
-
-class LayerNormGRU(nn.Module):
-    """A GRU whose products are layer-normalised (Ba et al., 2016, eq. 24-27), with the reset gate after the product as in torch.
-
-    Slower than nn.GRU: one step at a time.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.below = nn.Linear(input_size, 3 * hidden_size)
-        self.before = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
-        self.norm_below = nn.LayerNorm(3 * hidden_size)
-        self.norm_before = nn.LayerNorm(3 * hidden_size)
-
-    def forward(self, e: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """States (B, T, H) over e (B, T, E), and the last one (1, B, H), as nn.GRU gives them; h is (1, B, H)."""
-        state = e.new_zeros(len(e), self.hidden_size) if h is None else h[0]
-        states = []
-        for below in self.norm_below(self.below(e)).unbind(1):
-            r, z, n = below.chunk(3, 1)
-            before_r, before_z, before_n = self.norm_before(self.before(state)).chunk(3, 1)
-            keep = (z + before_z).sigmoid()
-            state = keep * state + (1 - keep) * torch.tanh(n + (r + before_r).sigmoid() * before_n)
-            states.append(state)
-        return torch.stack(states, 1), state.unsqueeze(0)
-
-
-def gru(input_size: int, hidden_size: int, layer_norm: bool = False) -> nn.Module:
-    """A one-layer GRU that starts as in Skip-Thought (section 2.1): orthogonal recurrences, others uniform in +-0.1, no bias."""
-    module = LayerNormGRU(input_size, hidden_size) if layer_norm else nn.GRU(input_size, hidden_size, batch_first=True)
-    for name, parameter in module.named_parameters():
-        if "weight_hh" in name or name == "before.weight":
-            for part in parameter.data.chunk(3):
-                nn.init.orthogonal_(part)
-        elif "weight_ih" in name or name == "below.weight":
-            nn.init.uniform_(parameter, -0.1, 0.1)
-        elif "bias" in name and "norm" not in name:
-            nn.init.zeros_(parameter)
-    return module
 
 
 class GRUEncoder(nn.Module):
@@ -97,44 +57,30 @@ class GRUEncoder(nn.Module):
         real = (x == self.config.eos).cumsum(1) - (x == self.config.eos).long() == 0
         return (real & (x != self.config.pad)).sum(1).clamp(min=1)
 
+    def packing(self, x: Tensor, lengths: np.ndarray | None = None) -> Packing:
+        """How the sentences x (B, T) are packed; known lengths (B,), EOS included, spare a wait for the device."""
+        return Packing(self.lengths(x).cpu().numpy() if lengths is None else lengths, x.shape[1], x.device)
+
+    def packed_states(self, x: Tensor, packing: Packing) -> list[Tensor]:
+        """States (N, H) at every packed token, of each direction; the second reads backwards."""
+        words, which = x.unique(return_inverse=True)
+        e, which = self.embedding(words), which.flatten()
+        places = (packing.tokens, packing.turned)
+        return [run(rnn, [(e, which[place])], packing) for rnn, place in zip(self.rnns, places, strict=False)]
+
     def states(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, T, D) at every token of x (B, T), and the mask (B, T) of the real ones; states at padding are 0."""
-        lengths = self.lengths(x)
-        places = torch.arange(x.shape[1], device=x.device)
-        mask = places < lengths.unsqueeze(1)
-        e = self.embedding(x)
-        parts = [self.rnns[0](e)[0]]
-        if len(self.rnns) == 2:
-            turned = torch.where(mask, lengths.unsqueeze(1) - 1 - places, places).unsqueeze(2)  # its own inverse
-            h = self.rnns[1](e.gather(1, turned.expand_as(e)))[0]
-            parts.append(h.gather(1, turned.expand_as(h)))
-        return torch.cat(parts, 2) * mask.unsqueeze(2), mask
+        packing = self.packing(x)
+        parts = []
+        for states, place in zip(self.packed_states(x, packing), (packing.tokens, packing.turned), strict=False):
+            parts.append(states.new_zeros(x.numel(), states.shape[1]).index_copy(0, place, states))
+        mask = torch.zeros(x.numel(), dtype=torch.bool, device=x.device).index_fill(0, packing.tokens, True)
+        return torch.cat(parts, 1).view(*x.shape, -1), mask.view(x.shape)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Thought vectors (B, D) of x (B, T)."""
-        lengths = self.lengths(x)
-        states, _ = self.states(x)
-        half = self.config.hidden_dim // len(self.rnns)
-        last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, half)
-        thought = states[:, :, :half].gather(1, last).squeeze(1)
-        return thought if len(self.rnns) == 1 else torch.cat([thought, states[:, 0, half:]], 1)
-
-    @torch.no_grad()
-    def encode_sorted(self, x: Tensor, lengths: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Thought vectors (B, D) of x (B, T) whose lengths (B,) never rise from row to row, for inference.
-
-        The product of a word's vector with the gates is made once for each different word, sentences that have ended take no
-        further part, and the products of the recurrence may run in bfloat16 (states and gates stay float32).
-        """
-        if self.config.layer_norm:
-            return self.forward(x)
-        words, where = x.unique(return_inverse=True)
-        e = self.embedding(words)
-        alive = (lengths[None, :] > np.arange(x.shape[1])[:, None]).sum(1)  # (T,) sentences that reach each step
-        places = torch.arange(x.shape[1], device=x.device)
-        turned = torch.from_numpy(lengths).to(x.device).unsqueeze(1) - 1 - places
-        orders = [where, where.gather(1, turned.clamp(min=0))][: len(self.rnns)]
-        return torch.cat([_last_state(rnn, e, order, alive, dtype) for rnn, order in zip(self.rnns, orders, strict=True)], 1)
+    def forward(self, x: Tensor, lengths: np.ndarray | None = None) -> Tensor:
+        """Thought vectors (B, D) of x (B, T); known lengths (B,), EOS included, spare a wait for the device."""
+        packing = self.packing(x, lengths)
+        return torch.cat([states[packing.last] for states in self.packed_states(x, packing)], 1)
 
     @torch.no_grad()
     def set_embeddings(self, vectors: Tensor, known: Tensor) -> None:
@@ -159,23 +105,6 @@ class GRUEncoder(nn.Module):
         return model.eval()
 
 
-def _last_state(rnn: Any, e: Tensor, order: Tensor, alive: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """The last state (B, H) of a GRU over the vectors ``e[order]``; the first ``alive[t]`` rows go on at step t."""
-    weight, size = rnn.weight_hh_l0.t().to(dtype), rnn.weight_hh_l0.shape[1]
-    bias = rnn.bias_hh_l0.clone()  # torch's order of gates: r, z, n; only n's is multiplied by r
-    bias[2 * size :] = 0
-    table = nn.functional.linear(e, rnn.weight_ih_l0, rnn.bias_ih_l0 + bias)  # (words, 3H)
-    bias = rnn.bias_hh_l0[2 * size :]
-    h = e.new_zeros(len(order), size)
-    for t, n in enumerate(alive.tolist()):
-        old = h[:n]
-        below, before = table[order[:n, t]], old.to(dtype) @ weight
-        r, z = below[:, : 2 * size].add_(before[:, : 2 * size]).sigmoid_().chunk(2, 1)
-        new = below[:, 2 * size :].addcmul_(r, before[:, 2 * size :] + bias).tanh_()
-        h[:n] = torch.lerp(new, old, z)
-    return h
-
-
 class Encoders(nn.ModuleDict):
     """Several encoders that are trained together; each is saved in a folder of its own."""
 
@@ -184,12 +113,6 @@ class Encoders(nn.ModuleDict):
         for name, encoder in self.items():
             assert isinstance(encoder, GRUEncoder)
             encoder.save_pretrained(Path(folder) / name)
-
-
-def sorted_pieces(sizes: np.ndarray, pieces: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Places (n,) of rows of alike size, and the largest size among them; all rows in ``pieces`` parts."""
-    for chosen in np.array_split(sizes.argsort(kind="stable"), min(pieces, len(sizes))):
-        yield chosen, max(1, int(sizes[chosen].max()))
 
 
 def read_vectors(source: str, tokenizer: Tokenizer | None, size: int) -> tuple[Tensor, Tensor]:
@@ -298,8 +221,8 @@ class SentenceEncoder:
             steps = np.arange(sizes[chosen[0]])
             places = np.minimum(first[chosen, None] + steps, len(flat) - 1)
             x = torch.from_numpy(np.where(steps < sizes[chosen, None], flat[places], self.tokenizer.pad))
-            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-            parts = [part.encode_sorted(x.to(device), sizes[chosen], dtype) for part in self.parts]
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                parts = [part(x.to(device), sizes[chosen]).float() for part in self.parts]
             if len(parts) > 1:
                 parts = [nn.functional.normalize(part, dim=1, eps=1e-12) for part in parts]
             out[torch.from_numpy(chosen).to(device)] = torch.cat(parts, 1)

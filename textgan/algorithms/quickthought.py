@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus import Corpus, Sentences
-from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors, sorted_pieces
+from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors
 from ..errors import UserError
 from ..objectives import neighbour_nll
 from ..runtime import Batches, Player, Stage, Workers, frozen
@@ -47,8 +47,6 @@ class QuickThoughtConfig:
     """Largest norm of the gradient (code: 5)."""
     embeddings: str = ""
     """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
-    pieces: int = 8
-    """Sorted by length, a batch is encoded in so many pieces, each as wide as its longest sentence."""
 
 
 class QuickThought:
@@ -71,7 +69,7 @@ class QuickThought:
             for encoder in (self.f, self.g):
                 encoder.set_embeddings(*found)
         both = Encoders({"f": self.f, "g": self.g})
-        self.player = Player(both, torch.optim.Adam(both.parameters(), c.lr), workers, c.clip)
+        self.player = Player(both, torch.optim.Adam(both.parameters(), c.lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"encoders": self.player}
         self.kept: Mapping[str, nn.Module] = {}
         self.sizes, self.follows = corpus.train.lengths(), corpus.train.follows()
@@ -84,20 +82,13 @@ class QuickThought:
         epoch = self.batches.per_epoch
         return [Stage("quickthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
 
-    def encode(self, encoder: GRUEncoder, rows: np.ndarray, sizes: np.ndarray) -> Tensor:
-        """Vectors (B, D) of rows (B, T), encoded in pieces of alike length."""
-        parts, places = [], []
-        for chosen, width in sorted_pieces(sizes, self.config.pieces):
-            x = torch.from_numpy(rows[chosen, :width]).to(self.workers.device)
-            parts.append(encoder(x))
-            places.append(chosen)
-        back = torch.from_numpy(np.concatenate(places).argsort()).to(self.workers.device)
-        return torch.cat(parts)[back]
-
     def scores(self, sentences: Sentences, indices: np.ndarray, sizes: np.ndarray) -> Tensor:
         """f(s) . g(candidate) (B, B) for a stretch of sentences."""
-        rows, sizes = sentences.rows(indices, self.length), np.minimum(sizes + 1, self.length)
-        return self.encode(self.f, rows, sizes) @ self.encode(self.g, rows, sizes).t()
+        sizes = np.minimum(sizes + 1, self.length)
+        x = torch.from_numpy(sentences.rows(indices, int(sizes.max()))).to(self.workers.device)
+        f, g = self.f(x, sizes), self.g(x, sizes)
+        with torch.autocast(f.device.type, enabled=False):
+            return f.float() @ g.float().t()
 
     def step(self, i: int) -> dict[str, Tensor]:
         """One stretch of text; each epoch cuts the text at other places."""

@@ -28,10 +28,11 @@ from torch.nn import functional as F
 
 from ..corpus import Corpus, Sentences
 from ..decode import texts as texts_of
-from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder, gru, read_vectors
+from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors
 from ..errors import UserError
 from ..generators import read, save
 from ..objectives import SampledSoftmax
+from ..recurrence import Packing, gru, run
 from ..runtime import Bucketed, Player, Stage, Workers, frozen
 from ..sampling import project_and_draw
 
@@ -81,14 +82,14 @@ class Decoder(nn.Module):
         # the terms C h of every gate are those of a GRU whose input is the word beside the thought
         self.rnn = gru(embedding_dim + (hidden_dim if conditioned else 0), hidden_dim, layer_norm)
 
-    def forward(self, e: Tensor, thought: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """States (B, T, D) over inputs e (B, T, E) given thoughts (B, D), and the last state; h goes on from an earlier one."""
+    def forward(self, e: Tensor, which: Tensor, thought: Tensor, packing: Packing, h: Tensor | None = None) -> Tensor:
+        """States (N, D) over the packed words e[which], e (n, E), given thoughts (B, D); h (B, D): an earlier state."""
+        inputs = [(e, which)]
         if self.conditioned:
-            e = torch.cat([e, thought.unsqueeze(1).expand(-1, e.shape[1], -1)], 2)
+            inputs.append((thought, packing.sentence))
         elif h is None:
-            h = thought.unsqueeze(0).contiguous()
-        found: tuple[Tensor, Tensor] = self.rnn(e, h)
-        return found
+            h = thought
+        return run(self.rnn, inputs, packing, h)
 
 
 BANNED = (0, 1, 3)  # padding, BOS and the unknown word are never written
@@ -107,10 +108,17 @@ class SkipThoughtModel(nn.Module):
         nn.init.uniform_(self.out.weight, -0.1, 0.1)
         nn.init.zeros_(self.out.bias)
 
-    def targets(self, decoder: Decoder, thought: Tensor, y: Tensor, inputs: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """States (n, D) at the real tokens of y (B, T), which stand at ``real`` (n,) in the flat batch, and those tokens (n,)."""
-        states, _ = decoder(self.encoder.embedding(inputs), thought)
-        return states.flatten(0, 1)[real], y.flatten()[real]
+    def states(self, decoder: Decoder, thought: Tensor, inputs: Tensor, packing: Packing) -> Tensor:
+        """States (N, D) of a decoder over packed inputs (B, T) given thoughts (B, D)."""
+        words, which = inputs.unique(return_inverse=True)
+        found: Tensor = decoder(self.encoder.embedding(words), which.flatten()[packing.tokens], thought, packing)
+        return found
+
+    def step(self, direction: Direction, token: Tensor, thought: Tensor, h: Tensor | None) -> Tensor:
+        """The state (B, D) of a decoder after one more token (B,)."""
+        packing = Packing(np.ones(len(token), dtype=np.int64), 1, token.device)
+        states: Tensor = self.decoder(direction)(self.encoder.embedding(token), packing.tokens, thought, packing, h)
+        return states[packing.last]
 
     @torch.no_grad()
     def write(
@@ -145,10 +153,8 @@ class SkipThoughtModel(nn.Module):
         h: Tensor | None = None
         written = []
         for t in range(length):
-            states, h = self.decoder(direction)(self.encoder.embedding(token).unsqueeze(1), thought, h)
-            drawn = project_and_draw(
-                states[:, 0], self.out.weight, bias, u[:, t], temperature=temperature, top_k=top_k, top_p=top_p
-            )
+            h = self.step(direction, token, thought, h)
+            drawn = project_and_draw(h, self.out.weight, bias, u[:, t], temperature=temperature, top_k=top_k, top_p=top_p)
             token = drawn.masked_fill(done, 0)
             done = done | (token == 2)
             written.append(token)
@@ -163,9 +169,8 @@ class SkipThoughtModel(nn.Module):
         h: Tensor | None = None
         for _ in range(length):
             token = torch.tensor([row[-1] for row in rows], device=thought.device)
-            e, c = self.encoder.embedding(token).unsqueeze(1), thought.expand(len(rows), -1)
-            states, h = self.decoder(direction)(e, c, h)
-            log_p = F.linear(states[:, 0], self.out.weight, bias).float().log_softmax(1) + scores.unsqueeze(1)
+            h = self.step(direction, token, thought.expand(len(rows), -1), h)
+            log_p = F.linear(h, self.out.weight, bias).float().log_softmax(1) + scores.unsqueeze(1)
             best = log_p.flatten().topk(min(2 * width, log_p.numel()))
             kept: list[tuple[int, list[int], float]] = []
             for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -177,7 +182,7 @@ class SkipThoughtModel(nn.Module):
                     kept.append((k, row, score))
             if not kept or len(ended) >= 2 * width:
                 break
-            h = h[:, torch.tensor([k for k, _, _ in kept], device=h.device)].contiguous()
+            h = h[torch.tensor([k for k, _, _ in kept], device=h.device)]
             rows, scores = [row for _, row, _ in kept], torch.tensor([s for _, _, s in kept], device=thought.device)
         found = ended or [(float(s) / len(row), row[1:]) for row, s in zip(rows, scores, strict=True)]
         return sorted(found, reverse=True)[:width]
@@ -246,12 +251,10 @@ class SkipThought:
         epoch = self.batches.per_epoch
         return [Stage("skipthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
 
-    def rows(self, sentences: Sentences, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Sentences (B, T) as wide as the longest, and the places (n,) of their tokens in the flat batch, EOS included."""
-        rows = sentences.rows(indices, self.length)
-        rows = rows[:, : int((rows != 0).sum(1).max())]
-        real = np.flatnonzero(rows)  # found here, because asking the device would stop it
-        return torch.from_numpy(rows).to(self.workers.device), torch.from_numpy(real).to(self.workers.device)
+    def rows(self, sentences: Sentences, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """Sentences (B, T) as wide as the longest, and their lengths (B,), EOS included."""
+        sizes = np.minimum(sentences.lengths_of(indices) + 1, self.length)
+        return torch.from_numpy(sentences.rows(indices, int(sizes.max()))).to(self.workers.device), sizes
 
     def inputs(self, y: Tensor) -> Tensor:
         """What a decoder reads (B, T): BOS and all words but the last, some of them dropped in training."""
@@ -264,10 +267,11 @@ class SkipThought:
     def losses(self, sentences: Sentences, triples: np.ndarray, full: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Summed NLL of the sentences before and after (eq. 10), and their numbers of tokens."""
         model, found = self.model, []
-        thought = model.encoder(self.rows(sentences, triples)[0])
+        thought = model.encoder(*self.rows(sentences, triples))
         for decoder, shift in ((model.previous, -1), (model.next, 1)):
-            y, real = self.rows(sentences, triples + shift)
-            states, tokens = model.targets(decoder, thought, y, self.inputs(y), real)
+            y, sizes = self.rows(sentences, triples + shift)
+            packing = Packing(sizes, y.shape[1], y.device)
+            states, tokens = model.states(decoder, thought, self.inputs(y), packing), y.flatten()[packing.tokens]
             if full or self.sampled is None:
                 loss = F.cross_entropy(model.out(states).float(), tokens, reduction="sum")
             else:
@@ -308,7 +312,7 @@ class SkipThought:
             v = SentenceEncoder([self.model.encoder], tokenizer).encode(texts, normalize_embeddings=True)
             near = (v @ v.T - 2 * np.eye(len(v))).argmax(1)
             chosen = np.unique(np.linspace(0, len(pool) - 1, n).astype(int))
-            thought = self.model.encoder(self.rows(test, chosen)[0])
+            thought = self.model.encoder(*self.rows(test, chosen))
             u = torch.zeros(len(chosen), self.length, device=self.workers.device)
             following = texts_of(tokenizer, self.model.write(thought, "next", self.length, u, top_k=1), 2)
         return [f"{texts[k]}  ~  {texts[near[k]]}  ->  {s}" for k, s in zip(chosen, following, strict=True)]

@@ -72,6 +72,14 @@ class Sentences:
             out[places] = block
         return out
 
+    def lengths_of(self, indices: np.ndarray) -> np.ndarray:
+        """(n,) tokens of each of these sentences, EOS not counted."""
+        indices = np.asarray(indices)
+        out = np.zeros(len(indices), dtype=np.int64)
+        for places, local, (offsets, *_) in self._by_batch(indices):
+            out[places] = offsets[local + 1] - offsets[local]
+        return out
+
     def documents(self, indices: np.ndarray) -> np.ndarray:
         """(n,) number of the document each sentence is from."""
         indices = np.asarray(indices)

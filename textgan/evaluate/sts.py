@@ -1,8 +1,9 @@
 """How good sentence vectors are, on judgements of similarity and on classification, always beside two baselines.
 
-Relatedness (SICK-R, STS-B): correlation of cosine with the judgements, and SICK's published supervised head: a softmax over the
-five grades on |u - v| and u * v, trained to the judgement spread over its two nearest grades (Tai et al., 2015, eq. 15-17).
-Classification (MR, TREC and files of the form "label text"): logistic regression on the frozen vectors.
+Relatedness (SICK-R, STS-B): correlation of cosine with the judgements, and the published supervised head: a softmax over the
+grades on |u - v| and u * v, trained to the judgement spread over its two nearest grades (Tai et al., 2015, eq. 15-17).
+Classification (MR, TREC and files of the form "label text"): logistic regression on the frozen vectors, its regularisation
+chosen on a tenth of the training part.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ Pairs = tuple[list[str], list[str], np.ndarray]  # first, second, judgement
 
 @dataclass
 class Suite:
-    """The files that were found in a folder."""
+    """The files that were found in a folder; pairs are (train, dev, test), or only the last of them."""
 
-    sick: tuple[Pairs, Pairs, Pairs] | None
-    stsb: Pairs | None
+    pairs: dict[str, list[Pairs]]
     folds: dict[str, tuple[list[str], np.ndarray]]
     fixed: dict[str, tuple[tuple[list[str], np.ndarray], tuple[list[str], np.ndarray]]]
 
@@ -36,14 +36,10 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _sick(path: Path) -> Pairs:
-    rows = [line.split("\t") for line in _lines(path)[1:] if line.strip()]
-    return [r[1] for r in rows], [r[2] for r in rows], np.array([float(r[3]) for r in rows])
-
-
-def _stsb(path: Path) -> Pairs:
-    rows = [line.split("\t") for line in _lines(path) if line.strip()]  # quotation marks in it mean nothing
-    return [r[5] for r in rows], [r[6] for r in rows], np.array([float(r[4]) for r in rows])
+def _pairs(path: Path, first: int, score: int, header: bool) -> Pairs:
+    """Columns ``first`` and the one after it, and the judgement; quotation marks mean nothing."""
+    rows = [line.split("\t") for line in _lines(path)[header:] if line.strip()]
+    return [r[first] for r in rows], [r[first + 1] for r in rows], np.array([float(r[score]) for r in rows])
 
 
 def _labelled(path: Path) -> tuple[list[str], np.ndarray]:
@@ -51,60 +47,76 @@ def _labelled(path: Path) -> tuple[list[str], np.ndarray]:
     return [r[1] for r in rows], np.array([r[0] for r in rows])
 
 
-def read_suite(folder: Path) -> Suite:
-    """Everything in a folder that is named as its authors named it.
+PUBLISHED = {  # the files, the column of the first sentence and of the judgement, and whether there is a header
+    "SICK": (("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt"), 1, 3, True),
+    "STS-B": (("sts-train.csv", "sts-dev.csv", "sts-test.csv"), 5, 4, False),
+}
 
-    SICK_train.txt, SICK_trial.txt, SICK_test_annotated.txt; sts-test.csv of the STS benchmark; NAME.train.all with NAME.test.all;
-    NAME.all alone (ten folds become five).
+
+def read_suite(folder: Path) -> Suite:
+    """Everything in a folder that is named as its authors named it, and the user's own files.
+
+    SICK_train.txt, SICK_trial.txt, SICK_test_annotated.txt; sts-train.csv, sts-dev.csv, sts-test.csv of the STS benchmark;
+    NAME.train.all with NAME.test.all, or NAME.all alone (cut into five folds), with lines "label text"; NAME.test.tsv, or with
+    NAME.train.tsv and NAME.dev.tsv for the head too, with lines of two sentences and a judgement between tabs.
 
     Raises:
         UserError: there is nothing of it.
     """
     if not folder.is_dir():
-        raise UserError(f"--suite-data {folder} is not a folder; expected one with SICK_*.txt, sts-test.csv or NAME.all")
-
-    def find(name: str) -> Path | None:
-        return next(iter(sorted(folder.rglob(name))), None)
-
+        raise UserError(
+            f"--suite-data {folder} is not a folder; expected one with SICK_*.txt, sts-*.csv, NAME.all or NAME.test.tsv"
+        )
+    files = {path.name: path for path in sorted(folder.rglob("*"), reverse=True) if path.is_file()}
+    pairs: dict[str, list[Pairs]] = {}
+    folds, fixed = {}, {}
+    path = folder
     try:
-        parts = [find(n) for n in ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt")]
-        sick = tuple(_sick(p) for p in parts if p) if all(parts) else None
-        stsb = find("sts-test.csv")
-        folds, fixed = {}, {}
-        for path in sorted(folder.rglob("*.all")):
-            name = path.name.split(".")[0]
-            if path.name.endswith(".train.all"):
-                fixed[name] = (_labelled(path), _labelled(path.with_name(f"{name}.test.all")))
-            elif not path.name.endswith(".test.all"):
-                folds[name] = _labelled(path)
-        suite = Suite(sick, _stsb(stsb) if stsb else None, folds, fixed)  # type: ignore[arg-type]
+        for name, (parts, first, score, header) in PUBLISHED.items():
+            chosen = parts if all(part in files for part in parts) else parts[-1:]
+            if chosen[-1] in files:
+                pairs[name] = [_pairs(path := files[part], first, score, header) for part in chosen]
+        for name, path in sorted(files.items()):
+            short = name.split(".")[0]
+            if name.endswith(".test.tsv"):
+                parts = tuple(name.replace(".test.", f".{part}.") for part in ("train", "dev", "test"))
+                chosen = parts if all(part in files for part in parts) else parts[-1:]
+                pairs[short] = [_pairs(path := files[part], 0, 2, False) for part in chosen]
+            elif name.endswith(".train.all"):
+                fixed[short] = (_labelled(path), _labelled(path.with_name(name.replace(".train.", ".test."))))
+            elif name.endswith(".all") and not name.endswith(".test.all"):
+                folds[short] = _labelled(path)
     except (OSError, IndexError, ValueError) as error:
-        raise UserError(f"a file below {folder} is not in its published form ({error})") from error
-    if not (suite.sick or suite.stsb or folds or fixed):
-        raise UserError(f"{folder} holds no SICK_*.txt, sts-test.csv or NAME.all")
-    return suite
+        raise UserError(f"{path} is not in its published form; see `textgan evaluate --help`; {error}") from error
+    if not (pairs or folds or fixed):
+        raise UserError(f"{folder} holds no SICK_*.txt, sts-*.csv, NAME.all or NAME.test.tsv")
+    return Suite(pairs, folds, fixed)
 
 
 def _features(u: np.ndarray, v: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([np.abs(u - v), u * v], 1)).float()
 
 
-def _grades(y: np.ndarray, count: int = 5) -> torch.Tensor:
-    """Judgements in [1, count] as distributions over grades: y = sum of grade times probability."""
-    low = np.clip(np.floor(y).astype(int), 1, count - 1)
-    p = np.zeros((len(y), count))
-    p[np.arange(len(y)), low - 1] = low + 1 - y
-    p[np.arange(len(y)), low] = y - low
+def _grades(y: np.ndarray, low: int, high: int) -> torch.Tensor:
+    """Judgements in [low, high] as distributions over the grades low, low + 1, ...: y = sum of grade times probability."""
+    place = np.clip(np.floor(y).astype(int), low, high - 1)
+    p = np.zeros((len(y), high - low + 1))
+    p[np.arange(len(y)), place - low] = place + 1 - y
+    p[np.arange(len(y)), place + 1 - low] = y - place
     return torch.from_numpy(p).float()
 
 
-def relatedness_head(train: tuple[Any, Any, Any], trial: tuple[Any, Any, Any], test: tuple[Any, Any, Any]) -> float:
-    """Pearson's r on the test part; each part is (u, v, judgements). Trained until the trial part is best."""
-    (x, y), (xv, yv), (xt, yt) = ((_features(u, v), j) for u, v, j in (train, trial, test))
+def relatedness_head(train: tuple[Any, Any, Any], dev: tuple[Any, Any, Any], test: tuple[Any, Any, Any]) -> float:
+    """Pearson's r on the test part; each part is (u, v, judgements). Trained until the dev part is best.
+
+    The grades are the whole numbers in the range of the training judgements: 1-5 for SICK, 0-5 for STS-B.
+    """
+    (x, y), (xv, yv), (xt, yt) = ((_features(u, v), j) for u, v, j in (train, dev, test))
+    low, high = int(np.floor(y.min())), max(int(np.ceil(y.max())), int(np.floor(y.min())) + 1)
     torch.manual_seed(0)
-    layer = torch.nn.Linear(x.shape[1], 5)
+    target, grades = _grades(y, low, high), torch.arange(low, high + 1).float()
+    layer = torch.nn.Linear(x.shape[1], len(grades))
     optimizer = torch.optim.Adam(layer.parameters(), 1e-3, weight_decay=1e-4)
-    target, grades = _grades(y), torch.arange(1, 6).float()
     best, found, waited = -2.0, 0.0, 0
     for _ in range(300):
         for part in torch.randperm(len(x)).split(64):
@@ -130,11 +142,17 @@ def _cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _classify(x: np.ndarray, y: np.ndarray) -> Any:
+    """Logistic regression; how strongly it is regularised is chosen on a tenth of the examples, then it learns from all."""
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x, y)
+    def fitted(c: float, x: np.ndarray, y: np.ndarray) -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000, tol=1e-3)).fit(x, y)
+
+    x1, x2, y1, y2 = train_test_split(x, y, test_size=0.1, random_state=0)
+    return fitted(max((1e-4, 1e-3, 1e-2, 1e-1), key=lambda c: fitted(c, x1, y1).score(x2, y2)), x, y)
 
 
 def score(encode: Encode, suite: Suite) -> dict[str, float]:
@@ -143,17 +161,13 @@ def score(encode: Encode, suite: Suite) -> dict[str, float]:
     from sklearn.model_selection import StratifiedKFold
 
     found: dict[str, float] = {}
-    if suite.sick:
-        parts = [(encode(a), encode(b), y) for a, b, y in suite.sick]
-        cosine = _cosine(parts[2][0], parts[2][1])
-        found["SICK cosine r"] = _pearson(cosine, parts[2][2])
-        found["SICK cosine rho"] = float(spearmanr(cosine, parts[2][2]).statistic)
-        found["SICK head r"] = relatedness_head(*parts)
-    if suite.stsb:
-        a, b, y = suite.stsb
-        cosine = _cosine(encode(a), encode(b))
-        found["STS-B cosine r"] = _pearson(cosine, y)
-        found["STS-B cosine rho"] = float(spearmanr(cosine, y).statistic)
+    for name, pairs in suite.pairs.items():
+        parts = [(encode(a), encode(b), y) for a, b, y in pairs]
+        u, v, y = parts[-1]
+        cosine = _cosine(u, v)
+        found |= {f"{name} cosine r": _pearson(cosine, y), f"{name} cosine rho": float(spearmanr(cosine, y).statistic)}
+        if len(parts) == 3:
+            found[f"{name} head r"] = relatedness_head(*parts)
     for name, (texts, labels) in suite.folds.items():
         x, hits = encode(texts), []
         for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(x, labels):
