@@ -80,6 +80,7 @@ def test_a_thought_is_the_state_after_the_last_real_token_from_both_ends(directi
             parts.append(backwards[-1])
         assert torch.allclose(h[k], torch.cat(parts), atol=1e-6)
     assert torch.equal(h, E(x, np.array([4, 2, 6, 1])))
+    assert torch.allclose(h, E.last(states, mask), atol=1e-6)
     other = E(torch.cat([x[:, :6], torch.full((4, 2), 0)], 1))
     assert torch.allclose(h, other, atol=1e-6)  # more or less padding changes nothing
     assert not torch.allclose(h[0], E(torch.tensor([[5, 6, 8, 2]]))[0], atol=1e-3)
@@ -108,7 +109,7 @@ def test_encode_does_not_depend_on_the_batch_and_minds_the_empty():
     assert np.abs(v[0] - v[1]).max() > 1e-2
     assert np.allclose(np.linalg.norm(v[:, :8], axis=1), 1, atol=1e-5)
     assert np.allclose(np.linalg.norm(made.encode(TEXT, normalize_embeddings=True), axis=1), 1, atol=1e-5)
-    with pytest.warns(UserWarning, match="1 of 3 sentences are empty"):
+    with pytest.warns(UserWarning, match="there are empty sentences"):
         w = made.encode(["a", "  ", "two dogs run"], convert_to_tensor=True)
     assert torch.isfinite(w).all()
     assert made.encode([]).shape == (0, 16)
@@ -210,8 +211,8 @@ def test_nearest_sentences_and_words(corpus, tmp_path, capsys):
 
 
 def test_encoders_start_from_word_vectors(corpus, tmp_path):
-    from textgan.encoders import read_vectors
     from textgan.errors import UserError
+    from textgan.vectors import read_vectors
 
     from .conformance import build
 

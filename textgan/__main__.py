@@ -14,6 +14,9 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan nearest DIR "a red car" --among in.txt  the nearest sentences; or words, from a word2vec run
   textgan analogy DIR king man woman              what is to the third as the first to the second; word2vec runs
   textgan next DIR "he opened the door ."         the sentence that follows; skipthought runs
+  textgan expand DIR OUT --vectors glove.txt      teach an encoder the words of other vectors
+  textgan combine DIR DIR --out OUT               the vectors of several encoders side by side
+  textgan export DIR OUT                          an encoder as a folder for sentence-transformers
   textgan evaluate DIR                            held-out likelihood and perplexity; --suite sts for encoders
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
@@ -24,7 +27,21 @@ Try it, on 102 Wikipedia articles that came with the installation:
 
 Options of a command: textgan COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("train", "resume", "generate", "encode", "nearest", "analogy", "next", "evaluate", "report", "prepare")
+COMMANDS = (
+    "train",
+    "resume",
+    "generate",
+    "encode",
+    "nearest",
+    "analogy",
+    "next",
+    "expand",
+    "combine",
+    "export",
+    "evaluate",
+    "report",
+    "prepare",
+)
 
 
 def main(argv: list[str] | None = None) -> None:

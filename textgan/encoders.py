@@ -6,7 +6,7 @@ A sentence x is (B, T) ids: words, EOS, then padding. The last real token is the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .errors import UserError
 from .generators import read, save
 from .recurrence import Packing, gru, run
+from .runtime import newest
 from .tokenizers import Tokenizer
 
 
@@ -77,16 +78,16 @@ class GRUEncoder(nn.Module):
         mask = torch.zeros(x.numel(), dtype=torch.bool, device=x.device).index_fill(0, packing.tokens, True)
         return torch.cat(parts, 1).view(*x.shape, -1), mask.view(x.shape)
 
+    def last(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Thought vectors (B, D) from what ``states`` gives."""
+        size = self.config.hidden_dim // len(self.rnns)
+        place = (mask.sum(1) - 1).view(-1, 1, 1).expand(-1, 1, size)
+        return torch.cat([states[:, :, :size].gather(1, place).squeeze(1), states[:, 0, size:]], 1)
+
     def forward(self, x: Tensor, lengths: np.ndarray | None = None) -> Tensor:
         """Thought vectors (B, D) of x (B, T); known lengths (B,), EOS included, spare a wait for the device."""
         packing = self.packing(x, lengths)
         return torch.cat([states[packing.last] for states in self.packed_states(x, packing)], 1)
-
-    @torch.no_grad()
-    def set_embeddings(self, vectors: Tensor, known: Tensor) -> None:
-        """Take over vectors (n, E) for the tokens ``known`` (n,), scaled so that their spread is that of the others."""
-        table = self.embedding.weight
-        table[known.to(table.device)] = (vectors / vectors.std() * table.std()).to(table)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors."""
@@ -115,64 +116,27 @@ class Encoders(nn.ModuleDict):
             encoder.save_pretrained(Path(folder) / name)
 
 
-def read_vectors(source: str, tokenizer: Tokenizer | None, size: int) -> tuple[Tensor, Tensor]:
-    """Word vectors for the tokens of a tokenizer.
-
-    Args:
-        source: a word2vec run or checkpoint, or a file in word2vec's text or binary (.bin) format.
-        tokenizer: of words; a word after a blank and inside a quotation gets the same vector.
-        size: dimensions that are wanted.
-
-    Returns:
-        Vectors (n, size) and the ids (n,) of the tokens they belong to.
-
-    Raises:
-        UserError: there are none, or of another size.
-    """
-    if tokenizer is None:
-        raise UserError("--embeddings needs text; this corpus has no words")
-    from gensim.models import KeyedVectors
-
-    path = Path(source)
-    if (path / "checkpoints").is_dir():
-        from .runtime import Run
-
-        path = Run(path).latest() or path
-    for inside in (path / "vectors" / "vectors.bin", path / "vectors.bin"):
-        path = inside if inside.is_file() else path
-    try:
-        vectors = KeyedVectors.load_word2vec_format(str(path), binary=path.suffix == ".bin")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"no word vectors can be read from {source}; expected a word2vec run or file; {error}") from error
-    if vectors.vector_size != size:
-        raise UserError(f"{source} has vectors of {vectors.vector_size} numbers; expected {size}; set --embedding-dim to match")
-    names = [(i, tokenizer.token(i).lstrip("▁")) for i in range(4, tokenizer.vocab_size)]
-    found = [(i, w) for i, w in names if w in vectors.key_to_index]
-    if not found:
-        raise UserError(f"{source} has no word of this vocabulary; expected vectors of the same language and case")
-    table = torch.from_numpy(np.stack([vectors[w] for _, w in found]))
-    return table, torch.tensor([i for i, _ in found])
-
-
 class SentenceEncoder:
-    """Text to vectors: a tokenizer and one or more encoders, whose vectors are put side by side.
+    """Text to vectors: one or more encoders with their tokenizers, whose vectors are put side by side.
 
     Each encoder's part is divided by its length first when there are several, as Skip-Thought's combine does.
     """
 
-    def __init__(self, parts: Sequence[GRUEncoder], tokenizer: Any) -> None:
-        self.parts, self.tokenizer = list(parts), tokenizer
-
-    def mean_words(self, sentences: Sequence[str]) -> np.ndarray:
-        """The mean of the word vectors (n, E) of the first encoder: what a sentence vector must beat."""
-        table = self.parts[0].embedding.weight.detach().float().cpu()
-        rows = [row or [self.tokenizer.eos] for row in self.tokenizer.encode_batch(list(sentences))]
-        return torch.stack([table[torch.tensor(row)].mean(0) for row in rows]).numpy()
+    def __init__(self, parts: Sequence[GRUEncoder], tokenizers: Tokenizer | Sequence[Tokenizer] | None) -> None:
+        assert tokenizers is not None
+        self.parts = list(parts)
+        self.tokenizers = [tokenizers] * len(self.parts) if isinstance(tokenizers, Tokenizer) else list(tokenizers)
 
     @property
     def dimension(self) -> int:
         """Numbers in a vector."""
         return sum(part.config.hidden_dim for part in self.parts)
+
+    def mean_words(self, sentences: Sequence[str]) -> np.ndarray:
+        """The mean of the word vectors (n, E) of the first encoder: what a sentence vector must beat."""
+        table, tokenizer = self.parts[0].embedding.weight.detach().float().cpu(), self.tokenizers[0]
+        rows = [row or [tokenizer.eos] for row in tokenizer.encode_batch(list(sentences))]
+        return torch.stack([table[torch.tensor(row)].mean(0) for row in rows]).numpy()
 
     @torch.inference_mode()
     def encode(
@@ -189,7 +153,7 @@ class SentenceEncoder:
         """Vectors (n, D) of sentences, or (D,) of one; float32, as an array or a tensor.
 
         Sentences are sorted by length and batched; a vector does not depend on the others in its batch. An empty sentence is
-        encoded as its end alone, with one warning.
+        encoded as its end alone, a word that is not known as the unknown word; each comes with a warning.
 
         Args:
             sentences: one or many.
@@ -197,39 +161,51 @@ class SentenceEncoder:
             convert_to_tensor: give a tensor on the encoder's device.
             normalize_embeddings: divide every vector by its length.
             show_progress_bar: show one.
-            precision: bf16 runs the recurrence's products in bfloat16, several times faster where the hardware has them.
+            precision: bf16 runs the products in bfloat16, several times faster where the hardware has them.
             max_length: longer sentences are cut to so many tokens.
         """
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
-        ids = [row[: max_length - 1] for row in self.tokenizer.encode_batch(texts)] if texts else []
-        if any(not row for row in ids):
-            warnings.warn(
-                f"{sum(not row for row in ids)} of {len(ids)} sentences are empty; they get the vector of nothing", stacklevel=2
-            )
         device = self.parts[0].embedding.weight.device
-        out = torch.zeros(len(ids), self.dimension, device=device)
-        sizes = np.array([len(row) + 1 for row in ids], dtype=np.int64)
-        flat = np.array([token for row in ids for token in (*row, self.tokenizer.eos)], dtype=np.int64)
-        first, order = sizes.cumsum() - sizes, sizes.argsort(kind="stable")[::-1]
-        starts: Any = range(0, len(ids), batch_size)
-        if show_progress_bar:
-            from rich.progress import track
+        out = torch.zeros(len(texts), self.dimension, device=device)
+        at = 0
+        for k, (part, tokenizer) in enumerate(zip(self.parts, self.tokenizers, strict=True)):
+            here = slice(at, at := at + part.config.hidden_dim)
+            if k == 0 or tokenizer is not self.tokenizers[k - 1]:
+                flat, sizes = _flat_ids(tokenizer, texts, max_length)
+            batches: Any = _sorted_batches(flat, sizes, batch_size, tokenizer.pad)
+            if show_progress_bar:
+                from rich.progress import track
 
-            starts = track(starts, "encoding")
-        for start in starts:
-            chosen = order[start : start + batch_size].copy()
-            steps = np.arange(sizes[chosen[0]])
-            places = np.minimum(first[chosen, None] + steps, len(flat) - 1)
-            x = torch.from_numpy(np.where(steps < sizes[chosen, None], flat[places], self.tokenizer.pad))
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                parts = [part(x.to(device), sizes[chosen]).float() for part in self.parts]
-            if len(parts) > 1:
-                parts = [nn.functional.normalize(part, dim=1, eps=1e-12) for part in parts]
-            out[torch.from_numpy(chosen).to(device)] = torch.cat(parts, 1)
+                batches = track(batches, f"encoding {k + 1}/{len(self.parts)}", total=-(-len(texts) // batch_size))
+            for chosen, x in batches:
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    vectors = part(torch.from_numpy(x).to(device), sizes[chosen]).float()
+                if len(self.parts) > 1:
+                    vectors = nn.functional.normalize(vectors, dim=1, eps=1e-12)
+                out[torch.from_numpy(chosen).to(device), here] = vectors
         if normalize_embeddings:
             out = nn.functional.normalize(out, dim=1, eps=1e-12)
         found = out[0] if isinstance(sentences, str) else out
         return found if convert_to_tensor else found.cpu().numpy()
+
+    @torch.inference_mode()
+    def states(self, sentences: Sequence[str], length: int, *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+        """States (n, length, D) at every token, on the CPU, and the mask (n, length) of the real ones, EOS among them.
+
+        What conditions a model with attention over words. Longer sentences are cut to ``length`` tokens.
+
+        Raises:
+            UserError: the encoders cut sentences into different tokens.
+        """
+        if any(t is not self.tokenizers[0] for t in self.tokenizers):
+            raise UserError("states of single words need one tokenizer; these encoders have several; use one of the runs alone")
+        flat, sizes = _flat_ids(self.tokenizers[0], sentences, length)
+        out = torch.zeros(len(sizes), length, self.dimension)
+        device = self.parts[0].embedding.weight.device
+        for chosen, x in _sorted_batches(flat, sizes, batch_size, self.tokenizers[0].pad):
+            found = [part.states(torch.from_numpy(x).to(device))[0] for part in self.parts]
+            out[torch.from_numpy(chosen), : x.shape[1]] = torch.cat(found, 2).cpu()
+        return out, torch.arange(length) < torch.from_numpy(sizes)[:, None]
 
     @classmethod
     def from_pretrained(cls, path: Path | str) -> SentenceEncoder:
@@ -238,13 +214,47 @@ class SentenceEncoder:
         Raises:
             UserError: there is none.
         """
-        from .runtime import Run
         from .tokenizers import load
 
-        folder = Path(path)
-        if (folder / "checkpoints").is_dir():
-            folder = Run(folder).latest() or folder
-        found = sorted(p.parent for p in folder.rglob("config.json") if '"textgan-gru-encoder"' in p.read_text(encoding="utf-8"))
-        if not found:
-            raise UserError(f"{path} holds no sentence encoder; expected a run of quickthought or skipthought, or its checkpoint")
-        return cls([GRUEncoder.from_pretrained(p) for p in found], load(found[0]))
+        folders, loaded, ordered = encoder_folders(path), dict[bytes, Tokenizer](), []
+        for folder in folders:
+            content = b"".join(file.read_bytes() for file in sorted(folder.glob("tokenizer*")))
+            if content not in loaded:
+                loaded[content] = load(folder)
+            ordered.append(loaded[content])
+        return cls([GRUEncoder.from_pretrained(folder) for folder in folders], ordered)
+
+
+def encoder_folders(path: Path | str) -> list[Path]:
+    """The folders of the single encoders of a run, of its checkpoint, or of a folder that holds encoders.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = newest(Path(path))
+    found = sorted(p.parent for p in folder.rglob("config.json") if '"textgan-gru-encoder"' in p.read_text(encoding="utf-8"))
+    if not found:
+        raise UserError(f"{path} holds no sentence encoder; expected a run of quickthought or skipthought, or its checkpoint")
+    return found
+
+
+def _flat_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of all sentences one after the other, each with its EOS, and their lengths (n,)."""
+    ids = [row[: max_length - 1] for row in tokenizer.encode_batch(list(texts))] if len(texts) else []
+    if not all(ids):
+        warnings.warn("there are empty sentences; they get the vector of nothing", stacklevel=3)
+    if any(row and row.count(tokenizer.unk) == len(row) for row in ids):
+        told = "there are sentences without a known word; only their length tells them apart; `textgan expand` adds words"
+        warnings.warn(told, stacklevel=3)
+    sizes = np.array([len(row) + 1 for row in ids], dtype=np.int64)
+    return np.array([token for row in ids for token in (*row, tokenizer.eos)], dtype=np.int64), sizes
+
+
+def _sorted_batches(flat: np.ndarray, sizes: np.ndarray, size: int, pad: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places (B,) and ids (B, T) of batches of sentences of alike length, from long to short."""
+    first, order = sizes.cumsum() - sizes, (-sizes).argsort(kind="stable")
+    for start in range(0, len(sizes), size):
+        chosen = order[start : start + size]
+        steps = np.arange(sizes[chosen[0]])
+        places = np.minimum(first[chosen, None] + steps, len(flat) - 1)
+        yield chosen, np.where(steps < sizes[chosen, None], flat[places], pad)

@@ -82,9 +82,10 @@ def run(rnn: Any, inputs: Sequence[tuple[Tensor, Tensor]], packing: Packing, h: 
     if isinstance(rnn, nn.GRU) and rnn.weight_hh_l0.is_cuda:
         x = torch.cat([vectors.index_select(0, which) for vectors, which in inputs], 1)
         packed = PackedSequence(x, torch.tensor(packing.alive))
-        return rnn(packed, None if h is None else h.unsqueeze(0).contiguous())[0].data
+        found: Tensor = rnn(packed, None if h is None else h.unsqueeze(0).contiguous())[0].data
+        return found
     weight, bias = (rnn.below.weight, rnn.below.bias) if isinstance(rnn, LayerNormGRU) else (rnn.weight_ih_l0, rnn.bias_ih_l0)
-    parts = []
+    parts: list[Tensor] = []
     for (vectors, which), w in zip(inputs, weight.split([v.shape[1] for v, _ in inputs], 1), strict=True):
         parts.append(F.linear(vectors, w, None if parts else bias).float().index_select(0, which))
     below = sum(parts[1:], parts[0])
@@ -93,7 +94,8 @@ def run(rnn: Any, inputs: Sequence[tuple[Tensor, Tensor]], packing: Packing, h: 
     cast = torch.get_autocast_dtype(below.device.type) if torch.is_autocast_enabled(below.device.type) else torch.float32
     if h is None:
         h = below.new_zeros(packing.alive[0], rnn.hidden_size)
-    states: Tensor = _Scan.apply(below, rnn.weight_hh_l0, rnn.bias_hh_l0, h.float(), packing.alive, cast)
+    scan: Any = _Scan.apply
+    states: Tensor = scan(below, rnn.weight_hh_l0, rnn.bias_hh_l0, h.float(), packing.alive, cast)
     return states
 
 
@@ -139,7 +141,7 @@ class _Scan(torch.autograd.Function):
         return states
 
     @staticmethod
-    def backward(ctx: Any, d_states: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, d_states: Tensor) -> Any:
         states, new, before_n, rz, weight, first = ctx.saved_tensors
         alive, dtype, size = ctx.alive, ctx.dtype, weight.shape[1]
         u = weight.to(dtype)

@@ -19,6 +19,7 @@ from ..decode import symbols, texts
 from ..generators import RNNConfig, RNNGenerator
 from ..objectives import nll
 from ..runtime import Batches, Player, Stage, Workers
+from ..vectors import start_from
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class MLEConfig:
     """Adam's learning rate (SeqGAN: 0.01)."""
     clip: float = 5.0
     """Largest norm of the gradient (SeqGAN: 5)."""
+    embeddings: str = ""
+    """Start from these word vectors: a word2vec run, or a file of word2vec, GloVe or fastText."""
 
 
 class MLE:
@@ -57,6 +60,8 @@ class MLE:
         self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
         for parameter in self.G.parameters():
             nn.init.normal_(parameter, 0, 0.1)  # as the authors' code
+        if c.embeddings:
+            start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
         self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
         self.data = Batches(lambda i: corpus.train.rows(i, length), len(corpus.train), c.batch, seed, workers)
         self.players: Mapping[str, Player] = {"generator": self.g}

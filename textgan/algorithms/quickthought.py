@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus import Corpus, Sentences
-from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors
+from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from ..errors import UserError
 from ..objectives import neighbour_nll
 from ..runtime import Batches, Player, Stage, Workers, frozen
+from ..vectors import start_from
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class QuickThoughtConfig:
     """Adam's learning rate (code: 5e-4)."""
     clip: float = 5.0
     """Largest norm of the gradient (code: 5)."""
+    word_dropout: float = 0.0
+    """Share of the words that become the unknown word in training; keeps a small corpus from being learnt by heart."""
+    train_embeddings: bool = True
+    """Whether word vectors are trained; those of the paper's MC-QT are partly fixed."""
     embeddings: str = ""
     """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
 
@@ -65,11 +70,11 @@ class QuickThought:
         shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
         self.f, self.g = GRUEncoder(shape).to(workers.device), GRUEncoder(shape).to(workers.device)
         if c.embeddings:
-            found = read_vectors(c.embeddings, corpus.tokenizer, c.embedding_dim)
             for encoder in (self.f, self.g):
-                encoder.set_embeddings(*found)
+                start_from(encoder.embedding, c.embeddings, corpus.tokenizer)
         both = Encoders({"f": self.f, "g": self.g})
-        self.player = Player(both, torch.optim.Adam(both.parameters(), c.lr, fused=True), workers, c.clip)
+        trained = [p for name, p in both.named_parameters() if c.train_embeddings or "embedding" not in name]
+        self.player = Player(both, torch.optim.Adam(trained, c.lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"encoders": self.player}
         self.kept: Mapping[str, nn.Module] = {}
         self.sizes, self.follows = corpus.train.lengths(), corpus.train.follows()
@@ -86,9 +91,13 @@ class QuickThought:
         """f(s) . g(candidate) (B, B) for a stretch of sentences."""
         sizes = np.minimum(sizes + 1, self.length)
         x = torch.from_numpy(sentences.rows(indices, int(sizes.max()))).to(self.workers.device)
+        if self.config.word_dropout and self.f.training:
+            kept = torch.rand(x.shape, device=x.device) >= self.config.word_dropout
+            x = torch.where(kept | (x < 3), x, 3)
         f, g = self.f(x, sizes), self.g(x, sizes)
         with torch.autocast(f.device.type, enabled=False):
-            return f.float() @ g.float().t()
+            found: Tensor = f.float() @ g.float().t()
+        return found
 
     def step(self, i: int) -> dict[str, Tensor]:
         """One stretch of text; each epoch cuts the text at other places."""

@@ -34,6 +34,7 @@ from ..objectives import d_logistic, nll
 from ..runtime import EMA, Batches, Player, Stage, Workers, frozen
 from ..runtime.batches import permuted
 from ..runtime.workers import fold
+from ..vectors import start_from
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class SeqGANConfig:
     """Adam's learning rate for D (code: 1e-4)."""
     clip: float = 5.0
     """Largest norm of G's gradient (code: 5)."""
+    embeddings: str = ""
+    """Start G from these word vectors: a word2vec run, or a file of word2vec, GloVe or fastText."""
 
 
 class SeqGAN:
@@ -104,6 +107,8 @@ class SeqGAN:
         self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
         for parameter in self.G.parameters():
             nn.init.normal_(parameter, 0, 0.1)
+        if c.embeddings:
+            start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
         shape = CNNHighwayConfig(corpus.vocab_size, length, c.d_embedding_dim, dropout=c.d_dropout)
         self.D = CNNHighway(shape).to(workers.device)
         self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)

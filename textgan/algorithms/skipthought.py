@@ -28,13 +28,14 @@ from torch.nn import functional as F
 
 from ..corpus import Corpus, Sentences
 from ..decode import texts as texts_of
-from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder, read_vectors
+from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from ..errors import UserError
 from ..generators import read, save
 from ..objectives import SampledSoftmax
 from ..recurrence import Packing, gru, run
 from ..runtime import Bucketed, Player, Stage, Workers, frozen
 from ..sampling import project_and_draw
+from ..vectors import start_from
 
 Direction = Literal["previous", "next"]
 
@@ -234,7 +235,7 @@ class SkipThought:
         shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
         self.model = SkipThoughtModel(shape, c.decoder == "conditioned").to(workers.device)
         if c.embeddings:
-            self.model.encoder.set_embeddings(*read_vectors(c.embeddings, corpus.tokenizer, c.embedding_dim))
+            start_from(self.model.encoder.embedding, c.embeddings, corpus.tokenizer)
         self.optimizer = torch.optim.Adam(self.model.parameters(), c.lr)
         self.player = Player(self.model, self.optimizer, workers, c.clip)
         self.players: Mapping[str, Player] = {"model": self.player}

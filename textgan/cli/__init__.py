@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from .encoding import analogy, encode, nearest, write_next
+from .models import combine, expand, export
 from .parse import say
 from .training import resume, train
 from .use import evaluate, generate, prepare, report
@@ -15,6 +16,7 @@ def run(command: str, argv: list[str]) -> int:
     commands = {
         "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
         "encode": encode, "nearest": nearest, "analogy": analogy, "next": write_next,
+        "expand": expand, "combine": combine, "export": export,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ class EncodeOptions:
     """Options of encode."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of quickthought or skipthought, or one of its checkpoints."""
+    """A run of quickthought or skipthought, one of its checkpoints, or a folder of encoders."""
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")]
     """A text file, a sentence a line."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
@@ -33,6 +35,10 @@ class EncodeOptions:
     """bf16 is several times faster on processors that have it (AMX), and nearly the same."""
     normalize: bool = False
     """Divide every vector by its length."""
+    words: int = 0
+    """Write states at so many tokens instead, (lines, tokens, numbers), and their mask beside OUT in OUT.mask.npy."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
 
 
 def _lines(path: Path) -> Any:
@@ -40,18 +46,24 @@ def _lines(path: Path) -> Any:
 
 
 def encode(argv: list[str]) -> int:
-    """``textgan encode``: streams, and goes on where it was interrupted."""
+    """``textgan encode``: streams, goes on where it was interrupted, and shares the lines among the processes of torchrun."""
     given = parse(
         EncodeOptions,
         argv,
         "textgan encode",
-        "Vectors of the sentences in a file. Example:\n\n  textgan encode runs/a in.txt out.npy",
+        "Vectors of the sentences in a file. Example:\n\n  textgan encode runs/a in.txt out.npy\n\n"
+        "On several processes: torchrun --standalone --nproc-per-node 2 -m textgan encode runs/a in.txt out.npy",
     )
     import numpy as np
 
     from ..encoders import SentenceEncoder
+    from ..runtime import Progress, Workers
 
     positive(given, "batch_size")
+    if given.words < 0:
+        raise UserError(f"--words must be 0 or more; received {given.words}")
+    if given.words and given.normalize:
+        raise UserError("--words gives states as they are; leave --normalize out")
     source, out = Path(given.source), Path(given.out)
     if not source.is_file():
         raise UserError(f"no such file; expected a text file with a sentence a line; received {source}")
@@ -60,30 +72,60 @@ def encode(argv: list[str]) -> int:
         count = sum(1 for _ in file)
     if not count:
         raise UserError(f"{source} holds no line; expected a sentence a line")
-    part, place = out.with_name(out.name + ".part"), out.with_name(out.name + ".place")
-    done, wanted = 0, f"{count} {encoder.dimension} {source.stat().st_mtime_ns} {given.run} {given.normalize} {given.precision}"
-    if part.is_file() and place.is_file():
+    try:
+        workers = Workers.start(given.device)
+    except ValueError as error:
+        raise UserError(f"--device: {error}") from error
+    for network in encoder.parts:
+        network.to(workers.device)
+    shape = (count, given.words, encoder.dimension) if given.words else (count, encoder.dimension)
+    marks = {"lines": count, "from": source.stat().st_mtime_ns, "processes": workers.world}
+    wanted = json.dumps({**dataclasses.asdict(given), **marks, "batch_size": 0, "device": ""}, sort_keys=True)
+    files: list[tuple[Path, Any, tuple[int, ...]]] = [(out, np.float32, shape)]
+    if given.words:
+        files.append((out.with_name(out.name + ".mask.npy"), np.bool_, shape[:2]))
+    parts = [file.with_name(file.name + ".part") for file, *_ in files]
+    place = out.with_name(f"{out.name}.place{workers.rank}")
+    first, last = (count * r // workers.world for r in (workers.rank, workers.rank + 1))
+    done = 0
+    if all(part.is_file() for part in parts) and place.is_file():
         found, _, told = place.read_text(encoding="utf-8").partition(" ")
         done = int(found) if told == wanted else 0
-    shape = (count, encoder.dimension)
-    rows = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=np.float32, shape=None if done else shape)
+    fresh = workers.agree(int(done > 0)) == 0  # nobody has done anything that is of use
+    if workers.main and fresh:
+        for part, (_, kind, size) in zip(parts, files, strict=True):
+            np.lib.format.open_memmap(part, mode="w+", dtype=kind, shape=size).flush()
+    workers.agree(0)  # the others wait for the files
+    arrays = [np.lib.format.open_memmap(part, mode="r+") for part in parts]
     if done:
-        say(f"going on at line {done + 1:,}")
+        say(f"going on at line {first + done + 1:,}")
+    bar = Progress(last - first, done, workers.main and count > PIECE, unit="sentences")
     with _lines(source) as file:
-        lines = itertools.islice(file, done, None)
+        lines = itertools.islice(file, first + done, last)
         while piece := list(itertools.islice(lines, PIECE)):
-            rows[done : done + len(piece)] = encoder.encode(
-                piece, given.batch_size, normalize_embeddings=given.normalize, precision=given.precision
-            )
+            here = slice(first + done, first + done + len(piece))
+            if given.words:
+                states, mask = encoder.states(piece, given.words, batch_size=given.batch_size)
+                arrays[0][here], arrays[1][here] = states.numpy(), mask.numpy()
+            else:
+                arrays[0][here] = encoder.encode(
+                    piece, given.batch_size, normalize_embeddings=given.normalize, precision=given.precision
+                )
             done += len(piece)
-            rows.flush()
+            for array in arrays:
+                array.flush()
             place.write_text(f"{done} {wanted}", encoding="utf-8")
-            if count > PIECE:
-                say(f"{done:,} of {count:,} sentences")
-    del rows
-    os.replace(part, out)
+            bar.update(done, "encoding")
+    bar.close()
+    del arrays
+    workers.agree(0)  # all are done
     place.unlink()
-    say(f"{count:,} vectors of {encoder.dimension} numbers in {out}")
+    if workers.main:
+        for part, (file, *_) in zip(parts, files, strict=True):
+            os.replace(part, file)
+        what = f"states at {given.words} tokens" if given.words else "vectors"
+        say(f"{what} of {count:,} sentences, {encoder.dimension} numbers each, in {out}")
+    workers.stop()
     return 0
 
 
@@ -122,16 +164,11 @@ def _print(found: list[tuple[str, float]]) -> None:
     sys.stdout.writelines(f"{score:.3f}  {text}\n" for text, score in found)
 
 
-def _newest(run: str) -> Path:
-    from ..runtime import Run
-
-    path = Path(run)
-    return (Run(path).latest() or path) if (path / "checkpoints").is_dir() else path
-
-
 def _vectors(run: str) -> Any:
     """Word vectors of a word2vec run, or None if it is none."""
-    path = _newest(run)
+    from ..runtime import newest
+
+    path = newest(Path(run))
     file = next((p for p in (path / "vectors" / "vectors.bin", path / "vectors.bin") if p.is_file()), None)
     if file is None:
         return None
@@ -229,6 +266,7 @@ def write_next(argv: list[str]) -> int:
 
     from ..algorithms.skipthought import SkipThoughtModel
     from ..decode import texts
+    from ..runtime import newest
     from ..sampling import restrict
     from ..tokenizers import load
 
@@ -239,7 +277,7 @@ def write_next(argv: list[str]) -> int:
         raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
     if given.beam < 0 or (given.beam and given.beam < given.number):
         raise UserError(f"--beam must be 0 or at least --number; received {given.beam} for {given.number}")
-    folder = _newest(given.run) / "model"
+    folder = newest(Path(given.run)) / "model"
     if not (folder / "model.safetensors").is_file():
         raise UserError(f"{given.run} holds no decoders; expected a skipthought run or one of its checkpoints")
     model, tokenizer = SkipThoughtModel.from_pretrained(folder), load(folder)

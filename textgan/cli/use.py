@@ -157,19 +157,20 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     from ..evaluate.sts import read_suite, score
     from ..runtime import Run
     from ..runtime.run import write_text
+    from ..vectors import start_from
 
     if not given.suite_data:
-        raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-test.csv, NAME.all; users bring these files")
+        raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-*.csv, NAME.all; users bring these files")
     suite, trained = read_suite(Path(given.suite_data)), SentenceEncoder.from_pretrained(path)
-    config = Run.open(path).config["config"]
     torch.manual_seed(given.seed)
     fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
-    if config.get("embeddings"):
-        from ..encoders import read_vectors
-
-        for part in fresh:
-            part.set_embeddings(*read_vectors(config["embeddings"], trained.tokenizer, part.config.embedding_dim))
-    untrained = SentenceEncoder(fresh, trained.tokenizer)
+    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
+    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
+        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
+            part.embedding.load_state_dict(old.embedding.state_dict())
+        elif source:
+            start_from(part.embedding, source, tokenizer)
+    untrained = SentenceEncoder(fresh, trained.tokenizers)
     found = {}
     for name, encode in (
         ("trained", trained.encode),

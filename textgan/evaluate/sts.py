@@ -73,14 +73,14 @@ def read_suite(folder: Path) -> Suite:
     path = folder
     try:
         for name, (parts, first, score, header) in PUBLISHED.items():
-            chosen = parts if all(part in files for part in parts) else parts[-1:]
+            chosen: tuple[str, ...] = parts if all(part in files for part in parts) else parts[-1:]
             if chosen[-1] in files:
                 pairs[name] = [_pairs(path := files[part], first, score, header) for part in chosen]
         for name, path in sorted(files.items()):
             short = name.split(".")[0]
             if name.endswith(".test.tsv"):
-                parts = tuple(name.replace(".test.", f".{part}.") for part in ("train", "dev", "test"))
-                chosen = parts if all(part in files for part in parts) else parts[-1:]
+                chosen = tuple(name.replace(".test.", f".{part}.") for part in ("train", "dev", "test"))
+                chosen = chosen if all(part in files for part in chosen) else chosen[-1:]
                 pairs[short] = [_pairs(path := files[part], 0, 2, False) for part in chosen]
             elif name.endswith(".train.all"):
                 fixed[short] = (_labelled(path), _labelled(path.with_name(name.replace(".train.", ".test."))))

@@ -2,9 +2,12 @@
 
 from .batches import Batches, Bucketed
 from .ema import EMA
-from .loop import Algorithm, Interrupted, Stage, fit
+from .loop import Algorithm, Interrupted, Progress, Stage, fit
 from .player import Player, frozen
-from .run import Run
+from .run import Run, newest
 from .workers import Workers
 
-__all__ = ["EMA", "Algorithm", "Batches", "Bucketed", "Interrupted", "Player", "Run", "Stage", "Workers", "fit", "frozen"]
+__all__ = [
+    "EMA", "Algorithm", "Batches", "Bucketed", "Interrupted", "Player", "Progress", "Run", "Stage", "Workers", "fit", "frozen",
+    "newest",
+]  # fmt: skip

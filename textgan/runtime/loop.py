@@ -85,8 +85,9 @@ def _signals() -> Iterator[list[int]]:
 class Progress:
     """A bar with rate and time left on a terminal; elsewhere a plain line now and then."""
 
-    def __init__(self, total: int, done: int, show: bool, every_s: float = 10.0) -> None:
+    def __init__(self, total: int, done: int, show: bool, every_s: float = 10.0, unit: str = "steps") -> None:
         self.total, self.start, self.show, self.every_s = total, done, show, every_s
+        self.unit = unit
         self.began = self.told = time.monotonic()
         self.bar: Any = None
         if show and sys.stderr.isatty():
@@ -111,11 +112,11 @@ class Progress:
         now = time.monotonic()
         rate = (done - self.start) / max(now - self.began, 1e-9)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, description=stage, rate=f"{rate:.1f} steps/s {metrics}")
+            self.bar.update(self.task, completed=done, description=stage, rate=f"{rate:,.1f} {self.unit}/s {metrics}")
         elif now - self.told >= self.every_s or done == self.total:
             self.told = now
             left = (self.total - done) / max(rate, 1e-9)
-            text = f"{stage}  step {done}/{self.total}  {rate:.1f} steps/s  {left:.0f} s left"
+            text = f"{stage}  {self.unit.removesuffix('s')} {done}/{self.total}  {rate:,.1f} {self.unit}/s  {left:.0f} s left"
             print(f"{text}  {metrics}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
     def close(self) -> None:

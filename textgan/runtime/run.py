@@ -234,3 +234,8 @@ def damage(checkpoint: Path) -> str | None:
 def lines(rows: Iterable[str]) -> str:
     """Text with one row a line; line breaks inside a row become blanks."""
     return "".join(" ".join(row.splitlines()) + "\n" for row in rows)
+
+
+def newest(path: Path) -> Path:
+    """The newest checkpoint of a run; any other path as it is."""
+    return (Run(path).latest() or path) if (path / "checkpoints").is_dir() else path
