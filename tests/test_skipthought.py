@@ -49,6 +49,26 @@ def test_turning_the_text_round_swaps_the_losses(decoder, corpus):
     assert not torch.allclose(before, after)
 
 
+def test_adaptive_softmax_is_a_distribution_that_learns_and_writes(corpus, tmp_path):
+    from textgan.algorithms.skipthought import SkipThoughtModel
+
+    made, workers = build("skipthought", corpus, softmax="adaptive", word_dropout=0.0, hidden_dim=32, lr=0.01)
+    states, every = torch.randn(3, 32), torch.arange(corpus.vocab_size)
+    each = torch.stack([made.model.nll(states[:1], every[k : k + 1]) for k in range(len(every))])
+    assert (-each).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    before, after, m, n = made.losses(corpus.train, made.triples[:30], True)
+    assert (before + after).item() / (m + n).item() == pytest.approx(math.log(corpus.vocab_size), rel=0.15)
+    for i in range(60):
+        workers.seed(0, i)
+        found = made.step(i)
+    assert found["e/nll_next"] < 0.8 * math.log(corpus.vocab_size)
+    assert (made.model.log_p(states)[:, [0, 1, 3]] == -torch.inf).all()
+    made.model.save_pretrained(tmp_path)
+    loaded, u = SkipThoughtModel.from_pretrained(tmp_path), torch.rand(3, 6)
+    made.model.eval()
+    assert torch.equal(loaded.write(states, "next", 6, u), made.model.write(states, "next", 6, u))
+
+
 def test_it_overfits_fifty_triples(tmp_path):
     words = [f"w{i}" for i in range(60)]
     r = np.random.default_rng(0)

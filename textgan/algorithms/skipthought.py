@@ -34,7 +34,7 @@ from ..generators import read, save
 from ..objectives import SampledSoftmax
 from ..recurrence import Packing, gru, run
 from ..runtime import Bucketed, Player, Stage, Workers, frozen
-from ..sampling import project_and_draw
+from ..sampling import categorical, restrict
 from ..vectors import start_from
 
 Direction = Literal["previous", "next"]
@@ -56,8 +56,9 @@ class SkipThoughtConfig:
     """One GRU, or two of half the size that read from both ends (paper: both)."""
     decoder: Literal["conditioned", "initialised"] = "conditioned"
     """How the thought enters the decoders: at every step (paper), or as their first state (authors' code)."""
-    softmax: Literal["full", "sampled"] = "sampled"
-    """Over all words, or over the true one and a sample of the others; evaluation is always full (paper: full)."""
+    softmax: Literal["full", "adaptive", "sampled"] = "sampled"
+    """Over all words; in clusters by frequency (Grave et al., 2017); or over the true word and a sample of the others. Evaluation
+    is always over all words (paper: full)."""
     sampled: int = 1024
     """Words in the sample."""
     layer_norm: bool = False
@@ -99,15 +100,35 @@ BANNED = (0, 1, 3)  # padding, BOS and the unknown word are never written
 class SkipThoughtModel(nn.Module):
     """The encoder, the two decoders, and what they share."""
 
-    def __init__(self, encoder: GRUEncoderConfig, conditioned: bool) -> None:
+    def __init__(self, encoder: GRUEncoderConfig, conditioned: bool, adaptive: bool = False) -> None:
         super().__init__()
         self.conditioned = conditioned
         self.encoder = GRUEncoder(encoder)
         sizes = (encoder.embedding_dim, encoder.hidden_dim, conditioned, encoder.layer_norm)
         self.previous, self.next = Decoder(*sizes), Decoder(*sizes)
-        self.out = nn.Linear(encoder.hidden_dim, encoder.vocab_size)
-        nn.init.uniform_(self.out.weight, -0.1, 0.1)
-        nn.init.zeros_(self.out.bias)
+        self.out: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss
+        if adaptive:  # ids are ordered by frequency, so the clusters are those of Grave et al., 2017
+            v = encoder.vocab_size
+            cutoffs = sorted({max(1, v // 10), max(2, v // 2)})
+            self.out = nn.AdaptiveLogSoftmaxWithLoss(encoder.hidden_dim, v, cutoffs, head_bias=True)
+        else:
+            self.out = nn.Linear(encoder.hidden_dim, encoder.vocab_size)
+            nn.init.uniform_(self.out.weight, -0.1, 0.1)
+            nn.init.zeros_(self.out.bias)
+
+    def nll(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Summed negative log-likelihood of tokens (n,) given states (n, D), over all words."""
+        if isinstance(self.out, nn.AdaptiveLogSoftmaxWithLoss):
+            with torch.autocast(states.device.type, enabled=False):
+                log_p: Tensor = self.out(states.float(), tokens).output
+                return -log_p.sum()
+        return F.cross_entropy(self.out(states).float(), tokens, reduction="sum")
+
+    def log_p(self, states: Tensor) -> Tensor:
+        """Log-probabilities (B, V) of the next word given states (B, D); what is never written has none."""
+        scores = self.out.log_prob(states) if isinstance(self.out, nn.AdaptiveLogSoftmaxWithLoss) else self.out(states)
+        scores[:, list(BANNED)] = -torch.inf
+        return scores.float().log_softmax(1)
 
     def states(self, decoder: Decoder, thought: Tensor, inputs: Tensor, packing: Packing) -> Tensor:
         """States (N, D) of a decoder over packed inputs (B, T) given thoughts (B, D)."""
@@ -147,16 +168,13 @@ class SkipThoughtModel(nn.Module):
         Returns:
             (B, T) ids; padding after EOS.
         """
-        bias = self.out.bias.clone()
-        bias[list(BANNED)] = -torch.inf
         token = torch.full((len(thought),), 1, device=thought.device)
         done = torch.zeros(len(thought), dtype=torch.bool, device=thought.device)
         h: Tensor | None = None
         written = []
         for t in range(length):
             h = self.step(direction, token, thought, h)
-            drawn = project_and_draw(h, self.out.weight, bias, u[:, t], temperature=temperature, top_k=top_k, top_p=top_p)
-            token = drawn.masked_fill(done, 0)
+            token = categorical(restrict(self.log_p(h), temperature, top_k, top_p), u[:, t]).masked_fill(done, 0)
             done = done | (token == 2)
             written.append(token)
         return torch.stack(written, 1)
@@ -164,14 +182,12 @@ class SkipThoughtModel(nn.Module):
     @torch.no_grad()
     def beam(self, thought: Tensor, direction: Direction, length: int, width: int) -> list[tuple[float, list[int]]]:
         """The likeliest sentences before or after one thought (D,), best first: (log-probability in nats a token, ids)."""
-        bias = self.out.bias.clone()
-        bias[list(BANNED)] = -torch.inf
         rows, scores, ended = [[1]], torch.zeros(1, device=thought.device), list[tuple[float, list[int]]]()
         h: Tensor | None = None
         for _ in range(length):
             token = torch.tensor([row[-1] for row in rows], device=thought.device)
             h = self.step(direction, token, thought.expand(len(rows), -1), h)
-            log_p = F.linear(h, self.out.weight, bias).float().log_softmax(1) + scores.unsqueeze(1)
+            log_p = self.log_p(h) + scores.unsqueeze(1)
             best = log_p.flatten().topk(min(2 * width, log_p.numel()))
             kept: list[tuple[int, list[int], float]] = []
             for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -194,7 +210,12 @@ class SkipThoughtModel(nn.Module):
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the whole model, and the encoder alone beside it."""
-        save(self, Saved(**asdict(self.encoder.config), conditioned=self.conditioned), "skip-thought", folder)
+        save(
+            self,
+            Saved(**asdict(self.encoder.config), conditioned=self.conditioned, adaptive=not isinstance(self.out, nn.Linear)),
+            "skip-thought",
+            folder,
+        )
         self.encoder.save_pretrained(Path(folder) / "encoder")
 
     @classmethod
@@ -205,8 +226,8 @@ class SkipThoughtModel(nn.Module):
             UserError: the folder holds no such model.
         """
         config, weights = read(folder, "skip-thought")
-        conditioned = config.pop("conditioned")
-        model = cls(GRUEncoderConfig(**config), conditioned)
+        decoders = config.pop("conditioned"), config.pop("adaptive")
+        model = cls(GRUEncoderConfig(**config), *decoders)
         model.load_state_dict(weights)
         return model.eval()
 
@@ -216,6 +237,7 @@ class Saved(GRUEncoderConfig):
     """What config.json of a whole model says."""
 
     conditioned: bool = True
+    adaptive: bool = False
 
 
 class SkipThought:
@@ -233,10 +255,10 @@ class SkipThought:
                 "this corpus has no three sentences in a row; expected running text, with blank lines between documents"
             )
         shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
-        self.model = SkipThoughtModel(shape, c.decoder == "conditioned").to(workers.device)
+        self.model = SkipThoughtModel(shape, c.decoder == "conditioned", c.softmax == "adaptive").to(workers.device)
         if c.embeddings:
             start_from(self.model.encoder.embedding, c.embeddings, corpus.tokenizer)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), c.lr)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), c.lr, fused=True)
         self.player = Player(self.model, self.optimizer, workers, c.clip)
         self.players: Mapping[str, Player] = {"model": self.player}
         self.kept: Mapping[str, nn.Module] = {}
@@ -274,8 +296,9 @@ class SkipThought:
             packing = Packing(sizes, y.shape[1], y.device)
             states, tokens = model.states(decoder, thought, self.inputs(y), packing), y.flatten()[packing.tokens]
             if full or self.sampled is None:
-                loss = F.cross_entropy(model.out(states).float(), tokens, reduction="sum")
+                loss = model.nll(states, tokens)
             else:
+                assert isinstance(model.out, nn.Linear)
                 loss = self.sampled(states, tokens, model.out.weight, model.out.bias, self.workers.noise)
             found += [loss, torch.tensor(float(len(tokens)), device=loss.device)]
         return found[0], found[2], found[1], found[3]
