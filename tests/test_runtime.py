@@ -69,7 +69,7 @@ def test_fold_and_devices():
 
 def test_bucketed_batches_see_every_row_once_and_are_even():
     keys = np.random.default_rng(0).integers(1, 40, 1003)
-    made = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys, window=20)
+    made = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys.__getitem__, window=20)
     epoch = [made.indices(s) for s in range(made.per_epoch)]
     counts = np.bincount(np.concatenate(epoch), minlength=1003)
     assert counts.min() == 1
@@ -79,7 +79,7 @@ def test_bucketed_batches_see_every_row_once_and_are_even():
     assert spread < 0.2 * np.mean([np.ptp(keys[plain.indices(s)]) for s in range(101)])
     means = [keys[batch].mean() for batch in epoch[:20]]
     assert means != sorted(means)  # batches come in no order
-    again = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys, window=20)
+    again = Bucketed(lambda i: i, 1003, 10, 3, Workers(), keys.__getitem__, window=20)
     assert all((again.indices(s) == epoch[s]).all() for s in (57, 3, 99))
-    parts = [Bucketed(lambda i: i, 1003, 10, 3, Workers(rank=r, world=2), keys, window=20) for r in range(2)]
+    parts = [Bucketed(lambda i: i, 1003, 10, 3, Workers(rank=r, world=2), keys.__getitem__, window=20) for r in range(2)]
     assert (np.concatenate([p.indices(7) for p in parts]) == epoch[7]).all()

@@ -35,8 +35,8 @@ def test_turning_the_text_round_swaps_the_losses(decoder, corpus):
     class Mirror:
         """Gives i + 1 for i - 1 and the other way round."""
 
-        def lengths_of(self, indices):
-            return corpus.train.lengths_of(2 * t - indices)
+        def lengths(self, indices):
+            return corpus.train.lengths(2 * t - indices)
 
         def rows(self, indices, length):
             shift = np.asarray(indices) - t

@@ -63,7 +63,7 @@ class QuickThought:
     def __init__(self, config: QuickThoughtConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
         c = self.config = config
         self.corpus, self.workers, self.length, self.seed = corpus, workers, length, seed
-        if corpus.tokenizer is None or not corpus.train.follows().any():
+        if corpus.tokenizer is None or not any(follows.any() for _, follows in corpus.train.runs()):
             raise UserError(
                 "this corpus has no two sentences in a row; expected running text, with blank lines between documents"
             )
@@ -77,7 +77,6 @@ class QuickThought:
         self.player = Player(both, torch.optim.Adam(trained, c.lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"encoders": self.player}
         self.kept: Mapping[str, nn.Module] = {}
-        self.sizes, self.follows = corpus.train.lengths(), corpus.train.follows()
         self.stretch = min(workers.shard(c.batch), len(corpus.train))
         starts = max(1, len(corpus.train) // self.stretch)
         self.batches = Batches(lambda i: i, starts, workers.world, seed, workers)
@@ -87,27 +86,24 @@ class QuickThought:
         epoch = self.batches.per_epoch
         return [Stage("quickthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
 
-    def scores(self, sentences: Sentences, indices: np.ndarray, sizes: np.ndarray) -> Tensor:
-        """f(s) . g(candidate) (B, B) for a stretch of sentences."""
-        sizes = np.minimum(sizes + 1, self.length)
+    def compare(self, sentences: Sentences, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """f(s) . g(candidate) (B, B) for a stretch of sentences, and which of them (B - 1,) come directly before the next."""
+        indices = np.arange(start, start + count)
+        sizes = np.minimum(sentences.lengths(indices) + 1, self.length)
         x = torch.from_numpy(sentences.rows(indices, int(sizes.max()))).to(self.workers.device)
         if self.config.word_dropout and self.f.training:
-            kept = torch.rand(x.shape, device=x.device) >= self.config.word_dropout
-            x = torch.where(kept | (x < 3), x, 3)
+            u = self.workers.uniform(len(x), x.shape[1])
+            x = torch.where((u >= self.config.word_dropout) | (x < 3), x, 3)
         f, g = self.f(x, sizes), self.g(x, sizes)
         with torch.autocast(f.device.type, enabled=False):
-            found: Tensor = f.float() @ g.float().t()
-        return found
+            scores = f.float() @ g.float().t()
+        return scores, torch.from_numpy(sentences.follows(indices)[1:]).to(self.workers.device)
 
     def step(self, i: int) -> dict[str, Tensor]:
         """One stretch of text; each epoch cuts the text at other places."""
-        epoch = i // self.batches.per_epoch
-        shift = epoch * 7919 % self.stretch
-        start = min(int(self.batches.indices(i)[0]) * self.stretch + shift, len(self.sizes) - self.stretch)
-        indices = np.arange(start, start + self.stretch)
-        scores = self.scores(self.corpus.train, indices, self.sizes[indices])
-        follows = torch.from_numpy(self.follows[indices][1:]).to(self.workers.device)
-        loss, accuracy = neighbour_nll(scores, follows)
+        shift = i // self.batches.per_epoch * 7919 % self.stretch
+        start = min(int(self.batches.indices(i)[0]) * self.stretch + shift, len(self.corpus.train) - self.stretch)
+        loss, accuracy = neighbour_nll(*self.compare(self.corpus.train, start, self.stretch))
         grad = self.player.minimise(loss)
         return {"e/nll": self.workers.mean(loss.detach()), "e/accuracy": self.workers.mean(accuracy), "e/grad": grad}
 
@@ -115,16 +111,14 @@ class QuickThought:
     def evaluate(self, limit: int = 4000) -> dict[str, float]:
         """NLL in nats a neighbour, and accuracy, on held-out text in stretches of the training size."""
         test = self.corpus.test
-        sizes, follows = test.lengths(), test.follows()
+        size = min(len(test), self.stretch)
         total, hit, count = 0.0, 0.0, 0
         with frozen(self.f, self.g):
-            for start in range(0, min(len(test), limit), self.stretch):
-                indices = np.arange(start, min(len(test), start + self.stretch))
-                near = torch.from_numpy(follows[indices][1:]).to(self.workers.device)
-                if not near.any():
+            for start in range(0, min(len(test), limit) - size + 1, size):
+                scores, follows = self.compare(test, start, size)
+                if not (n := int(follows.sum())):
                     continue
-                loss, accuracy = neighbour_nll(self.scores(test, indices, sizes[indices]), near)
-                n = int(near.sum())
+                loss, accuracy = neighbour_nll(scores, follows)
                 total, hit, count = total + float(loss) * n, hit + float(accuracy) * n, count + n
         return {"neighbour_nll": total / count, "neighbour_accuracy": hit / count} if count else {}
 

@@ -262,12 +262,14 @@ class SkipThought:
         self.player = Player(self.model, self.optimizer, workers, c.clip)
         self.players: Mapping[str, Player] = {"model": self.player}
         self.kept: Mapping[str, nn.Module] = {}
-        sizes = corpus.train.lengths()
-        around = np.maximum(sizes[self.triples - 1], sizes[self.triples + 1])
-        keys = sizes[self.triples] * (length + 1) + around  # by the encoder's length, then the decoders'
-        self.batches = Bucketed(lambda i: i, len(self.triples), c.batch, seed, workers, keys)
+        self.batches = Bucketed(lambda i: i, len(self.triples), c.batch, seed, workers, self.keys)
         count = torch.from_numpy(corpus.train.counts(corpus.vocab_size)).to(workers.device)
         self.sampled = SampledSoftmax(count, c.sampled) if c.softmax == "sampled" else None
+
+    def keys(self, places: np.ndarray) -> np.ndarray:
+        """What triples are sorted by: the encoder's length, then the decoders' larger one."""
+        i, lengths = self.triples[places], self.corpus.train.lengths
+        return np.asarray(lengths(i) * (self.length + 1) + np.maximum(lengths(i - 1), lengths(i + 1)))
 
     def stages(self) -> Sequence[Stage]:
         """One stage."""
@@ -276,15 +278,15 @@ class SkipThought:
 
     def rows(self, sentences: Sentences, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """Sentences (B, T) as wide as the longest, and their lengths (B,), EOS included."""
-        sizes = np.minimum(sentences.lengths_of(indices) + 1, self.length)
+        sizes = np.minimum(sentences.lengths(indices) + 1, self.length)
         return torch.from_numpy(sentences.rows(indices, int(sizes.max()))).to(self.workers.device), sizes
 
     def inputs(self, y: Tensor) -> Tensor:
         """What a decoder reads (B, T): BOS and all words but the last, some of them dropped in training."""
         x = F.pad(y[:, :-1], (1, 0), value=self.corpus.bos)
         if self.config.word_dropout and self.model.training:
-            keep = self.workers.uniform(*x.shape) >= self.config.word_dropout
-            x = torch.where(keep | (x < 3), x, torch.full_like(x, 3))
+            u = self.workers.uniform(len(x), self.length)[:, : x.shape[1]]  # the same numbers on one process and on two
+            x = torch.where((u >= self.config.word_dropout) | (x < 3), x, 3)
         return x
 
     def losses(self, sentences: Sentences, triples: np.ndarray, full: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -308,9 +310,10 @@ class SkipThought:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * 0.5 ** (i / self.config.halve_every)
         before, after, m, n = self.losses(self.corpus.train, self.triples[self.batches.indices(i)], False)
-        grad = self.player.minimise((before + after) / self.workers.mean(m + n))
         mean = self.workers.mean
-        return {"e/nll_previous": mean(before.detach() / m), "e/nll_next": mean(after.detach() / n), "e/grad": grad}
+        m, n = mean(m), mean(n)
+        grad = self.player.minimise((before + after) / (m + n))
+        return {"e/nll_previous": mean(before.detach()) / m, "e/nll_next": mean(after.detach()) / n, "e/grad": grad}
 
     @torch.no_grad()
     def evaluate(self, limit: int = 2000) -> dict[str, float]:

@@ -72,34 +72,48 @@ class Sentences:
             out[places] = block
         return out
 
-    def lengths_of(self, indices: np.ndarray) -> np.ndarray:
-        """(n,) tokens of each of these sentences, EOS not counted."""
+    def _column(self, indices: np.ndarray, column: int) -> np.ndarray:
+        """(n,) values of column 2, the document, or 3, the place in the running text."""
+        out = np.zeros(len(indices), dtype=np.int64)
+        for places, local, view in self._by_batch(indices):
+            out[places] = view[column][local]
+        return out
+
+    def documents(self, indices: np.ndarray) -> np.ndarray:
+        """(n,) number of the document each sentence is from."""
+        return self._column(np.asarray(indices), 2)
+
+    def lengths(self, indices: np.ndarray | None = None) -> np.ndarray:
+        """(n,) tokens of these sentences, or of all, EOS not counted."""
+        if indices is None:
+            return np.concatenate([np.diff(offsets) for offsets, *_ in self._views] or [np.zeros(0, dtype=np.int64)])
         indices = np.asarray(indices)
         out = np.zeros(len(indices), dtype=np.int64)
         for places, local, (offsets, *_) in self._by_batch(indices):
             out[places] = offsets[local + 1] - offsets[local]
         return out
 
-    def documents(self, indices: np.ndarray) -> np.ndarray:
-        """(n,) number of the document each sentence is from."""
+    def follows(self, indices: np.ndarray) -> np.ndarray:
+        """(n,) true where a sentence comes directly after the one before it: same document, and nothing was left out between."""
         indices = np.asarray(indices)
-        out = np.zeros(len(indices), dtype=np.int64)
-        for places, local, (_, _, document, _) in self._by_batch(indices):
-            out[places] = document[local]
-        return out
+        before = np.maximum(indices - 1, 0)
+        same = self._column(indices, 2) == self._column(before, 2)
+        return np.asarray(same & (self._column(indices, 3) == self._column(before, 3) + 1))
 
-    def follows(self) -> np.ndarray:
-        """(N,) true where a sentence comes directly after the one before it: same document, and nothing was left out between."""
-        if not self._views:
-            return np.zeros(0, dtype=bool)
-        document, place = (np.concatenate([view[k] for view in self._views]) for k in (2, 3))
-        after = (np.diff(document) == 0) & (np.diff(place) == 1)
-        return np.concatenate([[False], after])
+    def runs(self) -> Iterator[tuple[int, np.ndarray]]:
+        """``follows`` of all sentences in pieces, each with the number of its first."""
+        for start in range(0, len(self), BLOCK):
+            yield start, self.follows(np.arange(start, min(len(self), start + BLOCK)))
 
     def triples(self) -> np.ndarray:
-        """(M,) every i for which i - 1, i and i + 1 follow each other directly."""
-        follows = self.follows()
-        return np.flatnonzero(follows[:-1] & follows[1:])
+        """(M,) every i for which i - 1, i and i + 1 follow each other directly; 4 bytes each where that is enough."""
+        kind = np.int32 if len(self) < 2**31 else np.int64
+        found, last = [np.zeros(0, dtype=kind)], False
+        for start, follows in self.runs():
+            both = np.concatenate([[last], follows[:-1]]) & follows  # of i - 1 and i: i - 1 is the middle of a triple
+            found.append((np.flatnonzero(both) + start - 1).astype(kind))
+            last = bool(follows[-1])
+        return np.concatenate(found)
 
     def counts(self, vocab_size: int) -> np.ndarray:
         """(vocab_size,) how often each token comes."""
@@ -107,10 +121,6 @@ class Sentences:
         for offsets, values, *_ in self._views:
             total += np.bincount(values[offsets[0] : offsets[-1]], minlength=vocab_size)
         return total
-
-    def lengths(self) -> np.ndarray:
-        """(N,) tokens of each sentence, EOS not counted."""
-        return np.concatenate([np.diff(offsets) for offsets, *_ in self._views] or [np.zeros(0, dtype=np.int64)])
 
 
 class Corpus:

@@ -75,7 +75,7 @@ class Bucketed(Batches):
         batch_size: see Batches.
         seed: see Batches.
         workers: see Batches.
-        keys: (size,) numbers to sort by.
+        keys: gives the numbers (n,) to sort by for an array of n indices.
         window: batches that are sorted together.
     """
 
@@ -86,7 +86,7 @@ class Bucketed(Batches):
         batch_size: int,
         seed: int,
         workers: Workers,
-        keys: np.ndarray,
+        keys: Callable[[np.ndarray], np.ndarray],
         window: int = 100,
     ) -> None:
         super().__init__(rows, size, batch_size, seed, workers)
@@ -103,7 +103,7 @@ class Bucketed(Batches):
             stop = min(self.size, start + batches * self.batch_size)
             places = start + np.arange(batches * self.batch_size) % (stop - start)
             members = permuted(places, self.size, fold(self.seed, epoch))
-            self._sorted = ((epoch, number), members[self.keys[members].argsort(kind="stable")])
+            self._sorted = ((epoch, number), members[self.keys(members).argsort(kind="stable")])
         which = int(permuted(np.array([place]), batches, fold(self.seed, epoch, number, 1))[0])
         start = which * self.batch_size + self.workers.rank * self.local
         return self._sorted[1][start : start + self.local]
