@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 HELP = """\
@@ -87,6 +88,10 @@ def main(argv: list[str] | None = None) -> None:
             )
         sys.stderr.write("textgan: " + " ".join(text.split()) + "\n")
         code = 2
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # threads of gloo abort now and then while Python is taken down
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
     sys.exit(code)
 
 

@@ -256,6 +256,7 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
             log_every=options.log_every, save_minutes=options.save_minutes, evaluate=figures,
             evaluate_every=options.evaluate_every, precision=options.precision, tensorboard=options.tensorboard, finish=finish,
         )  # fmt: skip
+        workers.agree(0)  # nobody leaves while another still writes
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"{workers.device} has too little memory for this; lower --batch, --rollouts or the sizes; {error}"

@@ -1,0 +1,132 @@
+"""How good a sentence encoder becomes in an hour on two CPU cores: its curve over time, and its two baselines.
+
+    python scripts/encoders_in_an_hour.py --data corpora --suite-data sts --out runs/hour
+
+Learns word vectors (both cores), then trains Quick-Thoughts and Skip-Thought beside each other, each on one core and each started
+from these vectors, with `textgan train`. At the given minutes of training both are stopped, judged, and resumed; judging does not
+count. The minutes include the word vectors. Writes curve.json and curve.png, and leaves the runs for `textgan evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RECIPES = {
+    "quickthought": ["--epochs", "60", "--direction", "bi", "--hidden-dim", "600", "--lr", "1e-3", "--word-dropout", "0.25"],
+    "skipthought": ["--epochs", "60", "--direction", "uni", "--hidden-dim", "600"],
+}
+
+
+def textgan(*words: str) -> list[str]:
+    return [sys.executable, "-m", "textgan", *words]
+
+
+def train_until(runs: dict[str, Path], seconds: float, a: argparse.Namespace, words: Path, corpus: Path) -> None:
+    """Train every run for so many seconds of its own clock, then let it save."""
+    processes = {}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, run in runs.items():
+        if (run / "config.json").exists():
+            command = textgan("resume", str(run))
+        else:
+            common = [
+                "--data",
+                str(corpus),
+                "--run",
+                str(run),
+                "--embeddings",
+                str(words),
+                "--threads",
+                "1",
+                "--seed",
+                str(a.seed),
+            ]
+            command = textgan("train", name, *common, *RECIPES[name], "--evaluate-every", "2")
+        with open(run.parent / f"{run.name}.log", "a", encoding="utf-8") as log:
+            processes[name] = subprocess.Popen(command, stderr=log, env=environment)
+    waiting = dict(processes)
+    while waiting:
+        time.sleep(1)
+        for name, process in list(waiting.items()):
+            if process.poll() is not None:
+                del waiting[name]
+            elif clock(runs[name]) >= seconds:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                del waiting[name]
+
+
+def clock(run: Path) -> float:
+    """Seconds of training that a run has logged."""
+    try:
+        lines = (run / "timing.jsonl").read_text(encoding="utf-8").splitlines()
+        return float(json.loads(lines[-1])["time"])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder of texts, a sentence a line, blank lines between documents")
+    parser.add_argument("--suite-data", required=True, help="folder with SICK_*.txt, sts-*.csv, NAME.all")
+    parser.add_argument("--out", default="runs/hour")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 20, 40, 60])
+    parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    out = Path(a.out)
+    out.mkdir(parents=True, exist_ok=True)
+    corpus, words, began = out / "corpus", out / "words", time.monotonic()
+    text = ["--data", a.data, "--split", "line", "--lowercase", "--length", "40", "--vocab-size", "20000"]
+    subprocess.run(textgan("prepare", *text, "--out", str(corpus)), check=True)
+    vectors = ["--vector-size", "300", "--epochs", "8", "--workers", "2"]
+    subprocess.run(textgan("train", "word2vec", "--data", a.data, "--split", "line", "--run", str(words), *vectors), check=True)
+    used = time.monotonic() - began
+    print(f"corpus and word vectors: {used:.0f} s", flush=True)
+
+    from textgan.encoders import SentenceEncoder
+    from textgan.evaluate.sts import read_suite, score
+
+    suite = read_suite(Path(a.suite_data))
+    runs = {name: out / name for name in a.methods}
+    curve: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for minutes in a.minutes:
+        train_until(runs, max(1.0, 60 * minutes - used), a, words, corpus)
+        for name, run in runs.items():
+            step = int(sorted((run / "checkpoints").iterdir())[-1].name)
+            found = score(SentenceEncoder.from_pretrained(run).encode, suite)
+            curve[name].append({"minutes": minutes, "step": step, **found})
+            print(f"{minutes:g} minutes, {name}, step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()), flush=True)
+        (out / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
+    draw(curve, out / "curve.png")
+    for run in runs.values():
+        subprocess.run(textgan("evaluate", str(run), "--suite", "sts", "--suite-data", a.suite_data), check=True)
+
+
+def draw(curve: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Every task over the minutes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    tasks = [key for key in next(iter(curve.values()))[0] if key not in ("minutes", "step") and "rho" not in key]
+    figure, axes = pyplot.subplots(1, len(tasks), figsize=(3.2 * len(tasks), 3), layout="constrained")
+    for task, axis in zip(tasks, axes, strict=True):
+        for name, rows in curve.items():
+            axis.plot([row["minutes"] for row in rows], [row[task] for row in rows], marker="o", label=name)
+        axis.set_title(task)
+        axis.set_xlabel("minutes")
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
