@@ -19,9 +19,12 @@ import time
 from pathlib import Path
 
 RECIPES = {
-    "quickthought": ["--epochs", "60", "--direction", "bi", "--hidden-dim", "600", "--lr", "1e-3", "--word-dropout", "0.25"],
-    "skipthought": ["--epochs", "60", "--direction", "uni", "--hidden-dim", "600"],
-}
+    "quickthought": [
+        "--epochs", "60", "--direction", "bi", "--hidden-dim", "1200", "--lr", "1e-3", "--no-train-embeddings",
+        "--word-dropout", "0.1", "--precision", "bf16", "--log-every", "20",
+    ],
+    "skipthought": ["--epochs", "60", "--direction", "uni", "--hidden-dim", "600", "--precision", "bf16", "--log-every", "20"],
+}  # fmt: skip
 
 
 def textgan(*words: str) -> list[str]:
@@ -33,6 +36,8 @@ def train_until(runs: dict[str, Path], seconds: float, a: argparse.Namespace, wo
     processes = {}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name, run in runs.items():
+        if clock(run) >= seconds:
+            continue
         if (run / "config.json").exists():
             command = textgan("resume", str(run))
         else:
