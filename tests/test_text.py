@@ -60,6 +60,22 @@ def test_special_strings_in_the_text_are_text(kind):
     assert min(t.encode("write <eos> and <pad> here")) > 3
 
 
+def test_every_word_of_any_script_that_was_counted_is_found_again():
+    texts = ["हिन्दी में नमस्ते", "ΟΔΟΣ ΚΑΛΟΣ", "cafe\u0301 nai\u0308ve", "İstanbul'da", "x² ①", "Don't a_b “Quote”"]
+    for lowercase in (False, True):
+        made = tokenizers.train("word", texts, 1000, lowercase=lowercase)
+        for text in texts:
+            assert made.unk not in made.encode(text), text
+    assert made.encode("ODOS") == [made.unk]
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=0x250), max_size=30), max_size=5), st.booleans())
+def test_the_fast_way_for_ascii_is_the_library_s(texts, lowercase):
+    made = tokenizers.train("word", [*texts, "a b ' don't -x y"], 40, lowercase=lowercase)
+    slow = made.model.encode_batch([tokenizers.clean(text) for text in texts], add_special_tokens=False)
+    assert made.encode_batch(texts) == [e.ids for e in slow]
+
+
 def test_bad_tokenizers(tmp_path):
     with pytest.raises(UserError, match="received 'words'"):
         tokenizers.train("words", TEXT, 100)
