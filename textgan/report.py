@@ -42,7 +42,9 @@ UNITS = {
     "eval/wordsim353_spearman": "WordSim-353, Spearman correlation",
     "eval/simlex999_spearman": "SimLex-999, Spearman correlation",
     "eval/analogies_accuracy": "analogies answered, share",
-    "w/loss": "word2vec loss a word",
+    "w/loss": "word2vec training loss (nats a prediction)",
+    "eval/test_loss": "word2vec held-out loss (nats a prediction)",
+    "w/lr": "learning rate",
 }
 MOMENTS, SHOWN = 6, 5  # samples: how many moments of the run, how many sentences of each
 

@@ -5,7 +5,8 @@ Compositionality", NIPS 2013 (skip-gram, negative sampling, eq. 4; subsampling, 
 et al., "Efficient Estimation of Word Representations in Vector Space", 2013 (CBOW).
 
 gensim keeps the arrays and does the arithmetic; a step of the run is one piece of ``piece`` sentences, and the weights seen by
-the run are gensim's own memory. With one worker the result is a function of the seed.
+the run are gensim's own memory. With one worker the result is a function of the seed. gensim's own sum of losses goes wrong with
+several workers, so the loss of an epoch is the objective itself, on the same sentences each time.
 
 Departs: words at the start of a quotation or bracket are the same words as elsewhere; unknown words are left out.
 """
@@ -22,8 +23,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..corpus import Corpus
+from ..corpus import Corpus, Sentences
 from ..errors import UserError
 from ..runtime import Player, Stage, Workers
 from ..runtime.workers import fold
@@ -52,7 +54,7 @@ class Word2VecConfig:
     lr: float = 0.025
     """Learning rate at the start, falling linearly to a thousandth of it or 0.0001 (paper: 0.025)."""
     workers: int = 1
-    """Threads of gensim; more than one is faster, but no longer the same each time."""
+    """Threads of gensim; with one, the same seed gives the same vectors; more are faster, but differ each time."""
     piece: int = 20_000
     """Sentences a step."""
 
@@ -128,19 +130,61 @@ class Word2Vec:
         low = min(1e-4, c.lr / 1000)
         first, last = (c.lr - (c.lr - low) * k / total for k in (i, i + 1))
         self.model.random.seed(fold(self.seed, i) % 2**32)
-        self.model.running_training_loss = 0.0
         # trained on as one epoch of a text of this size
-        words, _ = self.model.train(
-            _Once(self, start, stop), total_examples=stop - start, epochs=1, start_alpha=first, end_alpha=last, compute_loss=True
+        self.model.train(_Once(self, start, stop), total_examples=stop - start, epochs=1, start_alpha=first, end_alpha=last)
+        metrics = {"w/lr": torch.tensor(last)}
+        if (i + 1) % self.pieces == 0:
+            metrics["w/loss"] = torch.tensor(self.objective(self.corpus.train))
+        return metrics
+
+    def objective(self, sentences: Sentences, limit: int = 1000) -> float:
+        """The loss in nats a prediction, on ``limit`` sentences spread over a text, with whole windows and no subsampling.
+
+        Skip-gram predicts the word from each neighbour alone, CBOW from their mean (eq. 4 with fixed negatives, or eq. 3).
+        """
+        c, wv = self.config, self.model.wv
+        rows = sentences.rows(np.unique(np.linspace(0, len(sentences) - 1, limit).astype(int)), self.length)
+        place = np.array([-1 if w is None else wv.key_to_index.get(w, -1) for w in self.words])[rows]
+        sentence, at = np.nonzero(place >= 0)  # words without a vector leave no gap, as in gensim
+        ids, count = place[sentence, at], len(sentence)
+        centre, context = [], []
+        for d in range(1, c.window + 1):
+            near = np.flatnonzero(sentence[d:] == sentence[: count - d])
+            centre += [near, near + d]
+            context += [near + d, near]
+        if not count or not (n := sum(map(len, centre))):
+            return float("nan")
+        i, j = np.concatenate(centre), ids[np.concatenate(context)]
+        vectors, out = (torch.from_numpy(a) for a in (wv.vectors, self.model.syn1 if self.model.hs else self.model.syn1neg))
+        if c.model == "cbow":
+            summed = torch.zeros(count, vectors.shape[1]).index_add_(0, torch.from_numpy(i), vectors[torch.from_numpy(j)])
+            times = np.bincount(i, minlength=count)
+            some = np.flatnonzero(times)
+            x, target = summed[some] / torch.from_numpy(times[some]).unsqueeze(1), ids[some]
+        else:
+            some = np.unique(np.linspace(0, n - 1, 50_000).astype(int))  # enough pairs for three digits
+            x, target = vectors[torch.from_numpy(j[some])], ids[i[some]]
+        if c.loss == "hierarchical":
+            total = 0.0
+            for word in np.unique(target):
+                path = (np.asarray(wv.get_vecattr(int(word), a), dtype=np.int64) for a in ("code", "point"))
+                code, point = map(torch.from_numpy, path)
+                scores = x[torch.from_numpy(target == word)] @ out[point].t() * (1 - 2 * code)
+                total -= float(F.logsigmoid(scores).sum())
+            return total / len(target)
+        frequency = np.array([wv.get_vecattr(w, "count") for w in wv.index_to_key], dtype=np.float64) ** 0.75
+        drawn = np.random.default_rng(0).choice(len(frequency), (len(target), c.negative), p=frequency / frequency.sum())
+        positive = F.logsigmoid((x * out[torch.from_numpy(target)]).sum(1))
+        others = torch.einsum("nd,nkd->nk", x, out[torch.from_numpy(drawn)]).masked_fill(
+            torch.from_numpy(drawn == target[:, None]), -torch.inf
         )
-        loss = self.model.get_latest_training_loss() / max(1, words)
-        return {"w/loss": torch.tensor(loss)}
+        return float(-(positive + F.logsigmoid(-others).sum(1)).mean())
 
     def evaluate(self) -> dict[str, float]:
-        """Spearman correlation with people's judgements (WordSim-353, SimLex-999) and accuracy on analogies, all from gensim."""
+        """Held-out loss, correlation with judgements (WordSim-353, SimLex-999), accuracy on analogies; the data are gensim's."""
         from gensim.test.utils import datapath
 
-        found: dict[str, float] = {}
+        found: dict[str, float] = {"test_loss": self.objective(self.corpus.test)}
         for name, file in (("wordsim353", "wordsim353.tsv"), ("simlex999", "simlex999.txt")):
             _, spearman, missing = self.model.wv.evaluate_word_pairs(datapath(file))
             found |= {f"{name}_spearman": float(spearman.statistic), f"{name}_missing_percent": float(missing)}

@@ -109,23 +109,45 @@ class ExportOptions:
     """Options of export."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of quickthought or skipthought, one of its checkpoints, or what `textgan expand` wrote."""
+    """A run of quickthought, skipthought or word2vec, one of its checkpoints, or what `textgan expand` wrote."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIR")]
     """Folder to write."""
-    to: Literal["sentence-transformers"] = "sentence-transformers"
-    """The library that is to load it."""
+    to: Literal["auto", "sentence-transformers", "word2vec", "word2vec-text", "gensim"] = "auto"
+    """The library that is to load it: sentence-transformers for an encoder; for a word2vec run word2vec's binary format, its text
+    format, or gensim's KeyedVectors. auto is sentence-transformers or word2vec."""
 
 
 def export(argv: list[str]) -> int:
     """``textgan export``."""
     given = parse(
         ExportOptions, argv, "textgan export",
-        "Write an encoder for another library. Example:\n\n  textgan export runs/a model --to sentence-transformers",
+        "Write an encoder or word vectors for another library. Examples:\n\n"
+        "  textgan export runs/a model --to sentence-transformers\n  textgan export runs/words vectors --to word2vec-text",
     )  # fmt: skip
     from ..encoders import SentenceEncoder
+    from ..runtime import newest
+
+    out = _new(given.out)
+    words = (newest(Path(given.run)) / "vectors" / "vectors.bin").is_file()
+    kind = ("word2vec" if words else "sentence-transformers") if given.to == "auto" else given.to
+    if words != (kind != "sentence-transformers"):
+        held = "word vectors; expected --to word2vec, word2vec-text or gensim" if words else "no word vectors; leave --to out"
+        raise UserError(f"{given.run} holds {held}; received --to {given.to}")
+    if words:
+        from ..vectors import keyed_vectors
+
+        vectors = keyed_vectors(given.run)
+        out.mkdir(parents=True, exist_ok=True)
+        file = out / {"word2vec": "vectors.bin", "word2vec-text": "vectors.txt", "gensim": "vectors.kv"}[kind]
+        if kind == "gensim":
+            vectors.save(str(file))
+        else:
+            vectors.save_word2vec_format(str(file), str(out / "vocabulary.txt"), binary=kind == "word2vec")
+        say(f"{len(vectors):,} vectors of {vectors.vector_size} numbers in {file}")
+        return 0
+    encoder = SentenceEncoder.from_pretrained(given.run)
     from ..hf import export_sentence_transformer
 
-    out, encoder = _new(given.out), SentenceEncoder.from_pretrained(given.run)
     export_sentence_transformer(encoder, out, _card(given.run, encoder))
     say(f"{out} is written; in Python: import textgan.hf; SentenceTransformer({str(out)!r})")
     return 0

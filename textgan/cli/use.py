@@ -122,25 +122,45 @@ class EvaluateOptions:
     suite: Literal["none", "sts"] = "none"
     """sts: judge a sentence encoder by relatedness and classification, beside two baselines."""
     suite_data: str = ""
-    """Folder with SICK_*.txt, sts-test.csv, TREC.train.all and TREC.test.all, rt-polarity.all: whichever there are."""
+    """Folder with any of: SICK_train.txt, SICK_trial.txt, SICK_test_annotated.txt; sts-train.csv, sts-dev.csv, sts-test.csv;
+    NAME.train.all and NAME.test.all, or NAME.all, with lines "label text" (TREC, rt-polarity); NAME.test.tsv (for the head also
+    NAME.train.tsv, NAME.dev.tsv) with two sentences and a judgement between tabs."""
 
 
 def evaluate(argv: list[str]) -> int:
     """``textgan evaluate``."""
     given = parse(
-        EvaluateOptions, argv, "textgan evaluate", "Likelihood of the held-out text. Example:\n\n  textgan evaluate runs/a"
-    )
+        EvaluateOptions, argv, "textgan evaluate",
+        "What a run knows of the held-out text. Examples:\n\n  textgan evaluate runs/a\n"
+        "  textgan evaluate runs/encoder --suite sts --suite-data FOLDER",
+    )  # fmt: skip
     from .. import load
+    from ..algorithms import find
     from ..corpus import Corpus
     from ..evaluate import nll_oracle, nll_test
     from ..generators import RNNGenerator
-    from ..runtime import Run
+    from ..runtime import Run, Workers
+    from .training import build
 
     path = Path(given.run)
     if given.suite == "sts":
         return _evaluate_encoder(path, given)
     saved = Run.open(path).config
-    length, model, corpus = saved["data"]["length"], load(path), Corpus.open(path / "data")
+    length, corpus, algorithm = saved["data"]["length"], Corpus.open(path / "data"), find(saved["algorithm"])
+    if hasattr(algorithm, "evaluate"):  # it says itself what its held-out figures are
+        config = build(algorithm.Config, saved["config"], path)
+        made = algorithm(config, corpus, Workers(), length=length, seed=saved["train"]["seed"])
+        if not Run.open(path).restore(made.players, made.kept):
+            raise UserError(f"{path} has no whole checkpoint yet; train further with `textgan resume {path}`")
+        figures = made.evaluate()
+        if not figures:
+            raise UserError(
+                f"the held-out text of {path} has no sentences in a row; expected 20 or more documents, with blank lines between "
+                "them, or a text of its own for --test"
+            )
+        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+        return 0
+    model = load(path)
     found = nll_test(model, corpus.test, length)
     if (path / "data" / "oracle").is_dir():
         oracle = RNNGenerator.from_pretrained(path / "data" / "oracle")
