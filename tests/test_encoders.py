@@ -81,6 +81,8 @@ def test_a_thought_is_the_state_after_the_last_real_token_from_both_ends(directi
         assert torch.allclose(h[k], torch.cat(parts), atol=1e-6)
     assert torch.equal(h, E(x, np.array([4, 2, 6, 1])))
     assert torch.allclose(h, E.last(states, mask), atol=1e-6)
+    with torch.no_grad():
+        assert torch.allclose(E(x), h, atol=1e-6)  # the way that keeps nothing
     other = E(torch.cat([x[:, :6], torch.full((4, 2), 0)], 1))
     assert torch.allclose(h, other, atol=1e-6)  # more or less padding changes nothing
     assert not torch.allclose(h[0], E(torch.tensor([[5, 6, 8, 2]]))[0], atol=1e-3)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .generators import read, save
-from .recurrence import Packing, gru, run
+from .recurrence import Packing, gru, last_states, run
 from .runtime import newest
 from .tokenizers import Tokenizer
 
@@ -64,10 +64,14 @@ class GRUEncoder(nn.Module):
 
     def packed_states(self, x: Tensor, packing: Packing) -> list[Tensor]:
         """States (N, H) at every packed token, of each direction; the second reads backwards."""
+        e, places = self._words(x, packing)
+        return [run(rnn, [(e, place)], packing) for rnn, place in zip(self.rnns, places, strict=True)]
+
+    def _words(self, x: Tensor, packing: Packing) -> tuple[Tensor, list[Tensor]]:
+        """The vectors (n, E) of the different words, and which of them each packed token takes, for each direction."""
         words, which = x.unique(return_inverse=True)
-        e, which = self.embedding(words), which.flatten()
-        places = (packing.tokens, packing.turned)
-        return [run(rnn, [(e, which[place])], packing) for rnn, place in zip(self.rnns, places, strict=False)]
+        which = which.flatten()
+        return self.embedding(words), [which[place] for place in (packing.tokens, packing.turned)[: len(self.rnns)]]
 
     def states(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, T, D) at every token of x (B, T), and the mask (B, T) of the real ones; states at padding are 0."""
@@ -87,6 +91,9 @@ class GRUEncoder(nn.Module):
     def forward(self, x: Tensor, lengths: np.ndarray | None = None) -> Tensor:
         """Thought vectors (B, D) of x (B, T); known lengths (B,), EOS included, spare a wait for the device."""
         packing = self.packing(x, lengths)
+        if not torch.is_grad_enabled():
+            e, places = self._words(x, packing)
+            return torch.cat([last_states(rnn, e, place, packing) for rnn, place in zip(self.rnns, places, strict=True)], 1)
         return torch.cat([states[packing.last] for states in self.packed_states(x, packing)], 1)
 
     def save_pretrained(self, folder: Path | str) -> None:

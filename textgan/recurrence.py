@@ -91,12 +91,35 @@ def run(rnn: Any, inputs: Sequence[tuple[Tensor, Tensor]], packing: Packing, h: 
     below = sum(parts[1:], parts[0])
     if isinstance(rnn, LayerNormGRU):
         return _layer_normed(rnn, below, packing.alive, h)
-    cast = torch.get_autocast_dtype(below.device.type) if torch.is_autocast_enabled(below.device.type) else torch.float32
     if h is None:
         h = below.new_zeros(packing.alive[0], rnn.hidden_size)
     scan: Any = _Scan.apply
-    states: Tensor = scan(below, rnn.weight_hh_l0, rnn.bias_hh_l0, h.float(), packing.alive, cast)
+    states: Tensor = scan(below, rnn.weight_hh_l0, rnn.bias_hh_l0, h.float(), packing.alive, _precision(below.device))
     return states
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+
+
+@torch.no_grad()
+def last_states(rnn: Any, vectors: Tensor, which: Tensor, packing: Packing) -> Tensor:
+    """``run(...)[packing.last]`` (B, H) for one input and without a gradient: nothing is kept, so it is faster."""
+    if not isinstance(rnn, nn.GRU) or rnn.weight_hh_l0.is_cuda:
+        return run(rnn, [(vectors, which)], packing)[packing.last]
+    size, dtype = rnn.hidden_size, _precision(vectors.device)
+    weight, u, b, c = (getattr(rnn, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    rz, n_bias = c.clone(), c[2 * size :]
+    rz[2 * size :] = 0
+    table, u = F.linear(vectors, weight, b + rz).float(), u.t().to(dtype)  # (n, 3H), (H, 3H)
+    h = table.new_zeros(packing.alive[0], size)
+    for here, n in zip(which.split(packing.alive), packing.alive, strict=True):
+        old = h[:n]
+        below, before = table.index_select(0, here), old.to(dtype) @ u
+        r, z = below[:, : 2 * size].add_(before[:, : 2 * size]).sigmoid_().chunk(2, 1)
+        new = below[:, 2 * size :].addcmul_(r, before[:, 2 * size :] + n_bias).tanh_()
+        h[:n] = torch.lerp(new, old, z)
+    return torch.empty_like(h).index_copy_(0, packing.order, h)
 
 
 def _layer_normed(rnn: LayerNormGRU, below: Tensor, alive: list[int], h: Tensor | None) -> Tensor:
