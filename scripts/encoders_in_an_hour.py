@@ -4,7 +4,7 @@
 
 Learns word vectors (both cores), then trains Quick-Thoughts and Skip-Thought beside each other, each on one core and each started
 from these vectors, with `textgan train`. At the given minutes of training both are stopped, judged, and resumed; judging does not
-count. The minutes include the word vectors. Writes curve.json and curve.png, and leaves the runs for `textgan evaluate`.
+count. The minutes include the word vectors. Writes curve.json and curve.png; at the end both are judged beside their baselines.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RECIPES = {
@@ -88,31 +89,51 @@ def main() -> None:
     a = parser.parse_args()
     out = Path(a.out)
     out.mkdir(parents=True, exist_ok=True)
-    corpus, words, began = out / "corpus", out / "words", time.monotonic()
-    text = ["--data", a.data, "--split", "line", "--lowercase", "--length", "40", "--vocab-size", "20000"]
-    subprocess.run(textgan("prepare", *text, "--out", str(corpus)), check=True)
-    vectors = ["--vector-size", "300", "--epochs", "8", "--workers", "2"]
-    subprocess.run(textgan("train", "word2vec", "--data", a.data, "--split", "line", "--run", str(words), *vectors), check=True)
-    used = time.monotonic() - began
+    corpus, words, state = out / "corpus", out / "words", out / "curve.json"
+    if not state.is_file():  # started again, the script goes on
+        began = time.monotonic()
+        text = ["--data", a.data, "--split", "line", "--lowercase", "--length", "40", "--vocab-size", "20000"]
+        subprocess.run(textgan("prepare", *text, "--out", str(corpus)), check=True)
+        vectors = ["--vector-size", "300", "--epochs", "8", "--workers", "2"]
+        subprocess.run(
+            textgan("train", "word2vec", "--data", a.data, "--split", "line", "--run", str(words), *vectors), check=True
+        )
+        state.write_text(json.dumps({"prepared_s": time.monotonic() - began, "curve": {name: [] for name in a.methods}}) + "\n")
+    saved = json.loads(state.read_text())
+    used, curve = saved["prepared_s"], saved["curve"]
     print(f"corpus and word vectors: {used:.0f} s", flush=True)
-
-    from textgan.encoders import SentenceEncoder
-    from textgan.evaluate.sts import read_suite, score
-
-    suite = read_suite(Path(a.suite_data))
-    runs = {name: out / name for name in a.methods}
-    curve: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-    for minutes in a.minutes:
+    runs = {name: out / name for name in curve}
+    for minutes in [m for m in a.minutes if all(m > row["minutes"] for rows in curve.values() for row in rows)]:
         train_until(runs, max(1.0, 60 * minutes - used), a, words, corpus)
+        last = minutes == a.minutes[-1]
+        with ThreadPoolExecutor(len(runs)) as pool:
+            judged = dict(zip(runs, pool.map(lambda run: judge(run, a.suite_data, last), runs.values()), strict=True))
         for name, run in runs.items():
             step = int(sorted((run / "checkpoints").iterdir())[-1].name)
-            found = score(SentenceEncoder.from_pretrained(run).encode, suite)
-            curve[name].append({"minutes": minutes, "step": step, **found})
-            print(f"{minutes:g} minutes, {name}, step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()), flush=True)
-        (out / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
+            curve[name].append({"minutes": minutes, "step": step, **judged[name]})
+            told = ", ".join(f"{k} {v:.3f}" for k, v in judged[name].items())
+            print(f"{minutes:g} minutes, {name}, step {step}: {told}", flush=True)
+        state.write_text(json.dumps(saved, indent=1) + "\n")
     draw(curve, out / "curve.png")
-    for run in runs.values():
-        subprocess.run(textgan("evaluate", str(run), "--suite", "sts", "--suite-data", a.suite_data), check=True)
+
+
+JUDGE = """
+import json, sys
+from textgan.encoders import SentenceEncoder
+from textgan.evaluate.sts import read_suite, score
+print(json.dumps(score(SentenceEncoder.from_pretrained(sys.argv[1]).encode, read_suite(sys.argv[2]))))
+"""
+
+
+def judge(run: Path, suite: str, last: bool) -> dict[str, float]:
+    """The figures of a run; at the end beside its baselines, as `textgan evaluate` prints them."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if last:
+        command = textgan("evaluate", str(run), "--suite", "sts", "--suite-data", suite)
+        print(subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout, flush=True)
+        return dict(json.loads((run / "suite-sts.json").read_text())["trained"])
+    command = [sys.executable, "-W", "ignore", "-c", JUDGE, str(run), suite]
+    return dict(json.loads(subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout))
 
 
 def draw(curve: dict[str, list[dict[str, float]]], path: Path) -> None:
