@@ -107,7 +107,8 @@ def main() -> None:
         train_until(runs, max(1.0, 60 * minutes - used), a, words, corpus)
         last = minutes == a.minutes[-1]
         with ThreadPoolExecutor(len(runs)) as pool:
-            judged = dict(zip(runs, pool.map(lambda run: judge(run, a.suite_data, last), runs.values()), strict=True))
+            found = pool.map(judge, runs.values(), [a.suite_data] * len(runs), [last] * len(runs))
+            judged = dict(zip(runs, found, strict=True))
         for name, run in runs.items():
             step = int(sorted((run / "checkpoints").iterdir())[-1].name)
             curve[name].append({"minutes": minutes, "step": step, **judged[name]})
