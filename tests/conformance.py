@@ -12,8 +12,10 @@ TINY = {
         "rollouts": 2, "embedding_dim": 6, "hidden_dim": 7, "d_embedding_dim": 4, "rollout_policy": "lagged", "baseline": "batch",
     },
     "word2vec": {"epochs": 4, "vector_size": 6, "min_count": 1, "piece": 50, "sample": 0.0},
-    "skipthought": {"epochs": 2, "batch": 16, "embedding_dim": 6, "hidden_dim": 8, "sampled": 5, "word_dropout": 0.2},
-    "quickthought": {"epochs": 3, "batch": 32, "embedding_dim": 6, "hidden_dim": 8},
+    "skipthought": {
+        "epochs": 2, "batch": 16, "embedding_dim": 6, "hidden_dim": 8, "sampled": 5, "word_dropout": 0.2, "embeddings": "none",
+    },
+    "quickthought": {"epochs": 3, "batch": 32, "embedding_dim": 6, "hidden_dim": 8, "embeddings": "none"},
 }  # fmt: skip
 GENERATORS = ["mle", "seqgan"]
 

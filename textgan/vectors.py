@@ -8,9 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .corpus import Corpus
 from .errors import UserError
 from .runtime import newest
 from .tokenizers import Tokenizer
+
+WORDS = "words"  # where vectors that are learnt on the way lie in a corpus
+
+
+def source(embeddings: str, corpus: Corpus) -> str:
+    """The place of the word vectors that ``--embeddings`` names."""
+    return str(corpus.path / WORDS) if embeddings == "auto" else embeddings
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from ..encoders import Encoders, GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from ..errors import UserError
 from ..objectives import neighbour_nll
 from ..runtime import Batches, Player, Stage, Workers, frozen
-from ..vectors import start_from
+from ..vectors import source, start_from
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,23 @@ class QuickThoughtConfig:
     """Sentences in a stretch of text, over all processes (paper: 400)."""
     embedding_dim: int = 300
     """Size of a word's vector (paper: 620)."""
-    hidden_dim: int = 600
+    hidden_dim: int = 1200
     """Size of f(s), and of g(s); a thought has twice as many (paper: 1,200)."""
     direction: Literal["uni", "bi"] = "bi"
     """One GRU, or two of half the size that read from both ends (paper: both)."""
     layer_norm: bool = False
     """Layer-normalised GRU; slow."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Adam's learning rate (code: 5e-4)."""
     clip: float = 5.0
     """Largest norm of the gradient (code: 5)."""
-    word_dropout: float = 0.0
+    word_dropout: float = 0.1
     """Share of the words that become the unknown word in training; keeps a small corpus from being learnt by heart."""
-    train_embeddings: bool = True
-    """Whether word vectors are trained; those of the paper's MC-QT are partly fixed."""
-    embeddings: str = ""
-    """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
+    train_embeddings: bool = False
+    """Whether the word vectors are trained too; a small corpus is learnt by heart if they are. Random ones always are."""
+    embeddings: str = "auto"
+    """Where word vectors come from: auto (learnt from this text first), none (random, as in the paper), a word2vec run, or a file
+    of word2vec, GloVe or fastText."""
 
 
 class QuickThought:
@@ -69,11 +70,12 @@ class QuickThought:
             )
         shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
         self.f, self.g = GRUEncoder(shape).to(workers.device), GRUEncoder(shape).to(workers.device)
-        if c.embeddings:
+        if c.embeddings != "none":
             for encoder in (self.f, self.g):
-                start_from(encoder.embedding, c.embeddings, corpus.tokenizer)
+                start_from(encoder.embedding, source(c.embeddings, corpus), corpus.tokenizer)
         both = Encoders({"f": self.f, "g": self.g})
-        trained = [p for name, p in both.named_parameters() if c.train_embeddings or "embedding" not in name]
+        train = c.train_embeddings or c.embeddings == "none"
+        trained = [p for name, p in both.named_parameters() if train or "embedding" not in name]
         self.player = Player(both, torch.optim.Adam(trained, c.lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"encoders": self.player}
         self.kept: Mapping[str, nn.Module] = {}

@@ -35,7 +35,7 @@ from ..objectives import SampledSoftmax
 from ..recurrence import Packing, gru, run
 from ..runtime import Bucketed, Player, Stage, Workers, frozen
 from ..sampling import categorical, restrict
-from ..vectors import start_from
+from ..vectors import source, start_from
 
 Direction = Literal["previous", "next"]
 
@@ -71,8 +71,9 @@ class SkipThoughtConfig:
     """Steps in which the learning rate halves, continuously (TensorFlow's code: 400,000)."""
     clip: float = 0.5
     """Largest norm of the gradient of the mean loss."""
-    embeddings: str = ""
-    """Start from these word vectors: a word2vec run, or a file in word2vec's text or binary format."""
+    embeddings: str = "auto"
+    """Where word vectors come from: auto (learnt from this text first), none (random, as in the paper), a word2vec run, or a file
+    of word2vec, GloVe or fastText."""
 
 
 class Decoder(nn.Module):
@@ -256,8 +257,8 @@ class SkipThought:
             )
         shape = GRUEncoderConfig(corpus.vocab_size, c.embedding_dim, c.hidden_dim, c.direction, c.layer_norm)
         self.model = SkipThoughtModel(shape, c.decoder == "conditioned", c.softmax == "adaptive").to(workers.device)
-        if c.embeddings:
-            start_from(self.model.encoder.embedding, c.embeddings, corpus.tokenizer)
+        if c.embeddings != "none":
+            start_from(self.model.encoder.embedding, source(c.embeddings, corpus), corpus.tokenizer)
         self.optimizer = torch.optim.Adam(self.model.parameters(), c.lr, fused=True)
         self.player = Player(self.model, self.optimizer, workers, c.clip)
         self.players: Mapping[str, Player] = {"model": self.player}

@@ -175,7 +175,10 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
 
         workers.seed(options.seed, 0)
         corpus = Corpus.open(path / "data")
-        made = algorithm(chosen.config, corpus, workers, length=corpus.info["length"], seed=options.seed)
+        config = chosen.config
+        if getattr(config, "embeddings", "") == "auto":
+            config = dataclasses.replace(config, embeddings="none")
+        made = algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
         for stage in made.stages():
             say(f"{stage.name}: {stage.steps} steps of {stage.batch} sequences, {stage.unit} a unit")
         for player, side in made.players.items():
@@ -217,6 +220,27 @@ def describe(corpus: Any) -> str:
     return told
 
 
+def _learn_words(corpus: Any, size: int, options: TrainOptions) -> None:
+    """Train word vectors on the corpus of a run and leave them in it: ten epochs, or 20 million words of a large text."""
+    from ..algorithms import find
+    from ..runtime import Run, Workers, fit
+    from ..vectors import WORDS
+
+    done, path = corpus.path / WORDS, corpus.path / f"{WORDS}.part"
+    if done.is_dir():
+        return
+    say("learning word vectors first; `--embeddings none`, or vectors that you have, would spare this")
+    tokens, kind, workers = max(1, corpus.info["tokens"]), find("word2vec"), Workers()
+    config = kind.Config(epochs=min(10, max(1, 20_000_000 // tokens)), vector_size=size, min_count=2)
+    run = Run.open(path, 1) if (path / "config.json").exists() else Run.create(path, {"algorithm": "word2vec"}, {}, 1)
+    workers.seed(options.seed, 0)
+    made = kind(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
+    total = made.stages()[0].steps
+    until = min(total, max(1, total * 20_000_000 // (config.epochs * tokens)))
+    fit(made, run, workers, seed=options.seed, until=until, save_minutes=options.save_minutes, samples=0)
+    path.rename(done)
+
+
 def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
     import torch
 
@@ -227,6 +251,14 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
 
     corpus = Corpus.open(path / "data")
     length = corpus.info["length"]
+    if getattr(config, "embeddings", "") == "auto":
+        try:
+            if workers.main:
+                _learn_words(corpus, config.embedding_dim, options)
+            workers.agree(0)  # the others wait for them
+        except Interrupted as stopped:
+            say(f"saved; go on with `textgan resume {path}`")
+            return stopped.exit_code
     workers.seed(options.seed, 0)
     try:
         made = algorithm(config, corpus, workers, length=length, seed=options.seed)

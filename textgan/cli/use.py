@@ -177,7 +177,7 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     from ..evaluate.sts import read_suite, score
     from ..runtime import Run
     from ..runtime.run import write_text
-    from ..vectors import start_from
+    from ..vectors import WORDS, start_from
 
     if not given.suite_data:
         raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-*.csv, NAME.all; users bring these files")
@@ -188,8 +188,8 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
         if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
             part.embedding.load_state_dict(old.embedding.state_dict())
-        elif source:
-            start_from(part.embedding, source, tokenizer)
+        elif source != "none":
+            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
     untrained = SentenceEncoder(fresh, trained.tokenizers)
     found = {}
     for name, encode in (
