@@ -101,6 +101,9 @@ def test_evaluate_gives_the_figures_of_training(text, tmp_path, capsys):
     last = json.loads(sorted((tmp_path / "s" / "eval").iterdir())[-1].read_text())
     assert found["nll_next"] == pytest.approx(last["nll_next"], rel=1e-6)
     assert found["nll_previous"] != pytest.approx(last["nll_next"], rel=1e-6)
+    assert (tmp_path / "s" / "data" / "words").is_dir()  # learnt on the way
+    assert textgan("nearest", tmp_path / "s", lines[0], "-n", 3) == 0  # among the run's own sentences
+    assert capsys.readouterr().out.splitlines()[0] == f"1.000  {lines[0]}"
     assert textgan("train", "skipthought", "--data", text, *base[4:], "--run", tmp_path / "one") == 0
     capsys.readouterr()
     assert textgan("evaluate", tmp_path / "one") == 2

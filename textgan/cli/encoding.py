@@ -138,7 +138,7 @@ class NearestOptions:
     query: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     """A word, or a sentence."""
     among: str = ""
-    """File with the sentences to search, one a line; for a sentence only."""
+    """File with the sentences to search, one a line; without it the run's own text is searched, 20,000 sentences at the most."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10
     """How many."""
 
@@ -149,7 +149,8 @@ def nearest(argv: list[str]) -> int:
         NearestOptions,
         argv,
         "textgan nearest",
-        'The nearest words or sentences. Example:\n\n  textgan nearest runs/a "a red car" --among in.txt',
+        "The nearest words or sentences. Examples:\n\n  textgan nearest runs/words horse\n"
+        '  textgan nearest runs/skip "a red car" --among in.txt',
     )
     positive(given, "number")
     words = _vectors(given.run)
@@ -190,16 +191,32 @@ def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
     from ..encoders import SentenceEncoder
 
     encoder = SentenceEncoder.from_pretrained(given.run)
-    if not given.among:
-        raise UserError("a sentence is searched in a file; expected --among FILE with a sentence a line")
-    if not Path(given.among).is_file():
-        raise UserError(f"--among: no such file; received {given.among}")
-    with _lines(Path(given.among)) as file:
-        texts = list(dict.fromkeys(line.strip() for line in file if line.strip()))
-    if not texts:
-        raise UserError(f"--among {given.among} holds no sentence")
+    if given.among:
+        if not Path(given.among).is_file():
+            raise UserError(f"--among: no such file; received {given.among}")
+        with _lines(Path(given.among)) as file:
+            texts = list(dict.fromkeys(line.strip() for line in file if line.strip()))
+        if not texts:
+            raise UserError(f"--among {given.among} holds no sentence")
+    else:
+        texts = _corpus_sentences(Path(given.run))
     scores = encoder.encode(texts, normalize_embeddings=True) @ encoder.encode(given.query, normalize_embeddings=True)
     return [(texts[k], float(scores[k])) for k in np.argsort(-scores, kind="stable")[: given.number]]
+
+
+def _corpus_sentences(run: Path, limit: int = 20_000) -> list[str]:
+    """Sentences that a run was trained on, spread over its text."""
+    import numpy as np
+
+    from ..corpus import Corpus
+
+    if not (run / "data" / "corpus.json").is_file():
+        raise UserError(f"{run} has no text of its own to search; expected --among FILE with a sentence a line")
+    corpus = Corpus.open(run / "data")
+    assert corpus.tokenizer is not None
+    count = len(corpus.train)
+    rows = corpus.train.rows(np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int)), corpus.info["length"])
+    return list(dict.fromkeys(corpus.tokenizer.decode(row) for row in rows.tolist()))
 
 
 @dataclass(frozen=True)
