@@ -46,6 +46,14 @@ def test_word_vectors_get_a_map(corpus, tmp_path):
     assert 'aria-label="map of' in text
 
 
+def test_an_encoder_is_shown_beside_its_baselines(corpus, tmp_path):
+    train("quickthought", corpus, tmp_path / "q")
+    figures = {"trained": {"SICK head r": 0.7}, "untrained": {"SICK head r": 0.6}}
+    (tmp_path / "q" / "suite-sts.json").write_text(json.dumps(figures))
+    text = page([read(tmp_path / "q")])
+    assert "<td>SICK head r</td><td><b>0.700</b></td><td>0.600</td>" in text
+
+
 def test_damage_is_named_and_passed_over(run, tmp_path):
     hurt = tmp_path / "hurt"
     hurt.mkdir()

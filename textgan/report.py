@@ -307,6 +307,21 @@ def _table(records: Sequence[Record], parts: Sequence[dict[str, Any]]) -> str:
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
 
 
+def _suite(record: Record) -> str:
+    """What `textgan evaluate --suite` found: an encoder beside its baselines, the best of each row in bold."""
+    path = Path(record.name) / "suite-sts.json"
+    found = _json(path, record.problems) if path.is_file() else {}
+    if not found:
+        return ""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in found)
+    rows = []
+    for task in found["trained"]:
+        values = [float(figures[task]) for figures in found.values()]
+        cells = (f"<td>{'<b>' * (v == max(values))}{v:.3f}{'</b>' * (v == max(values))}</td>" for v in values)
+        rows.append(f"<tr><td>{html.escape(task)}</td>{''.join(cells)}</tr>")
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
 def page(records: Sequence[Record]) -> str:
     """The HTML of a report."""
     title = " and ".join(record.name for record in records)
@@ -319,6 +334,8 @@ def page(records: Sequence[Record]) -> str:
             parts.append(f'<p class="warning">{html.escape(str(record.corpus["warning"]))}</p>')
     parts.append("<h2>Curves</h2>" + _curves(records))
     for record in records:
+        if judged := _suite(record):
+            parts.append(f"<h2>{html.escape(record.name)} on judgements and classification</h2>{judged}")
         if drawn := _word_map(record):
             parts.append(f"<h2>Words of {html.escape(record.name)}, by their two principal components</h2>{drawn}")
     parts.append("<h2>Samples, the newest first</h2>")
