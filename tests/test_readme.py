@@ -8,7 +8,7 @@ import pytest
 
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
-from textgan.cli import encoding, training, use
+from textgan.cli import encoding, models, training, use
 from textgan.cli.parse import parse
 
 from .conformance import train
@@ -48,6 +48,10 @@ def test_the_commands_are_understood(line, monkeypatch):
             "generate": use.GenerateOptions,
             "evaluate": use.EvaluateOptions,
             "report": use.ReportOptions,
+            "next": encoding.NextOptions,
+            "expand": models.ExpandOptions,
+            "combine": models.CombineOptions,
+            "export": models.ExportOptions,
         }[words[0]]
         assert parse(kind, words[1:], "textgan", "")
 

@@ -34,6 +34,8 @@ UNITS = {
     "eval/neighbour_accuracy": "how often a held-out neighbour is found",
     "eval/nll_previous": "NLL of held-out sentences before (nats a token)",
     "eval/nll_next": "NLL of held-out sentences after (nats a token)",
+    "eval/perplexity_previous": "perplexity of held-out sentences before",
+    "eval/perplexity_next": "perplexity of held-out sentences after",
     "e/nll": "training NLL of a neighbour (nats)",
     "e/accuracy": "how often a neighbour is found in training",
     "e/nll_previous": "training NLL of sentences before (nats a token)",

@@ -326,9 +326,9 @@ class SkipThought:
         with frozen(self.model):
             for start in range(0, len(triples), 64):
                 total += [float(v) for v in self.losses(self.corpus.test, triples[start : start + 64], True)]
-        nll_previous, nll_next = total[0] / total[2], total[1] / total[3]
-        perplexity = float(np.exp((total[0] + total[1]) / (total[2] + total[3])))
-        return {"nll_previous": nll_previous, "nll_next": nll_next, "perplexity": perplexity, "test_triples": len(triples)}
+        found = {"nll_previous": float(total[0] / total[2]), "nll_next": float(total[1] / total[3])}
+        perplexity = {key.replace("nll", "perplexity"): math.exp(value) for key, value in found.items()}
+        return {**found, **perplexity, "test_triples": len(triples)}
 
     def sample(self, n: int) -> list[str]:
         """Held-out sentences, the nearest others among them, and the next sentence that the decoder writes."""
