@@ -119,10 +119,10 @@ def main() -> None:
 
 
 JUDGE = """
-import json, sys
+import json, pathlib, sys
 from textgan.encoders import SentenceEncoder
 from textgan.evaluate.sts import read_suite, score
-print(json.dumps(score(SentenceEncoder.from_pretrained(sys.argv[1]).encode, read_suite(sys.argv[2]))))
+print(json.dumps(score(SentenceEncoder.from_pretrained(sys.argv[1]).encode, read_suite(pathlib.Path(sys.argv[2])))))
 """
 
 
