@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 TINY = [
     "--epochs",
@@ -51,10 +52,28 @@ def test_generate_is_deterministic_and_takes_a_prompt(run):
 
 
 def test_evaluate_agrees_with_training(run):
-    found = json.loads(textgan("evaluate", run).stdout)
-    last = json.loads(sorted((run / "eval").iterdir())[-1].read_text())
+    found = json.loads(textgan("evaluate", run, "-n", 20, "--format", "json").stdout)["model"]
+    last = json.loads(sorted((run / "eval").glob("0*.json"))[-1].read_text())
     assert found["nll_test"] == pytest.approx(last["nll_test"], abs=1e-9)
     assert 0.1 < found["nll_test"] < 5
+
+
+def test_the_best_checkpoint_is_kept(text, tmp_path):
+    words = ["--data", text, *TINY, "--epochs", "30", "--lr", "0.1", "--evaluate-every", "1"]
+    assert textgan("train", "mle", "--run", tmp_path / "a", *words).returncode == 0
+    found = [json.loads(file.read_text()) for file in sorted((tmp_path / "a/eval").iterdir())]
+    lowest = min(found, key=lambda row: row["nll_test"])
+    assert lowest["step"] < found[-1]["step"]  # it has learnt by heart since
+    assert textgan("generate", tmp_path / "a/best", "-n", 2).stdout
+    state = torch.load(tmp_path / "a/best/state.pt", weights_only=True)
+    assert state["step"] == lowest["step"]
+    stopped = textgan("train", "mle", "--run", tmp_path / "b", *words, "--until", lowest["step"] + 3)
+    assert stopped.returncode == textgan("resume", tmp_path / "b").returncode == 0
+    again = torch.load(tmp_path / "b/best/state.pt", weights_only=True)
+    assert all(torch.equal(v, again["networks"]["generator"][k]) for k, v in state["networks"]["generator"].items())
+    done = textgan("train", "mle", "--run", tmp_path / "c", *words, "--best", "beauty")
+    assert done.returncode == 2
+    assert "nll_test" in done.stderr
 
 
 def test_run_folder(run):

@@ -8,7 +8,7 @@ import pytest
 
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
-from textgan.cli import encoding, models, training, use
+from textgan.cli import encoding, evaluation, models, training, use
 from textgan.cli.parse import parse
 
 from .conformance import train
@@ -46,7 +46,7 @@ def test_the_commands_are_understood(line, monkeypatch):
             "nearest": encoding.NearestOptions,
             "encode": encoding.EncodeOptions,
             "generate": use.GenerateOptions,
-            "evaluate": use.EvaluateOptions,
+            "evaluate": evaluation.EvaluateOptions,
             "report": use.ReportOptions,
             "next": encoding.NextOptions,
             "expand": models.ExpandOptions,

@@ -73,9 +73,10 @@ class RNNGenerator(nn.Module):
         scores: Tensor = self.out(self.dropout(h)) + self.ban
         return scores
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability (B, T), in nats, of each token of x (B, T); 0 at padding."""
-        picked = -F.cross_entropy(self.logits(x).flatten(0, 1), x.flatten(), reduction="none").view_as(x)
+    def log_prob(self, x: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probability (B, T), in nats, of each token of x (B, T) when drawn at this temperature; 0 at padding."""
+        scores = self.logits(x) / temperature if temperature != 1 else self.logits(x)
+        picked = -F.cross_entropy(scores.flatten(0, 1), x.flatten(), reduction="none").view_as(x)
         return picked.masked_fill(~self.mask(x), 0.0)
 
     def _start(self, rows: int) -> State:

@@ -43,7 +43,9 @@ class QuickThoughtConfig:
     layer_norm: bool = False
     """Layer-normalised GRU; slow."""
     lr: float = 1e-3
-    """Adam's learning rate (code: 5e-4)."""
+    """Adam's learning rate at the first step (code: 5e-4)."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """Whether the learning rate falls to nothing by the last step, or stays (code: constant)."""
     clip: float = 5.0
     """Largest norm of the gradient (code: 5)."""
     word_dropout: float = 0.1
@@ -88,6 +90,11 @@ class QuickThought:
         epoch = self.batches.per_epoch
         return [Stage("quickthought", self.config.epochs * epoch, self.step, epoch, self.config.batch)]
 
+    def lr(self, i: int) -> float:
+        """The learning rate of step i."""
+        c = self.config
+        return c.lr * (1 - i / (c.epochs * self.batches.per_epoch)) if c.schedule == "linear" else c.lr
+
     def compare(self, sentences: Sentences, start: int, count: int) -> tuple[Tensor, Tensor]:
         """f(s) . g(candidate) (B, B) for a stretch of sentences, and which of them (B - 1,) come directly before the next."""
         indices = np.arange(start, start + count)
@@ -106,6 +113,8 @@ class QuickThought:
         shift = i // self.batches.per_epoch * 7919 % self.stretch
         start = min(int(self.batches.indices(i)[0]) * self.stretch + shift, len(self.corpus.train) - self.stretch)
         loss, accuracy = neighbour_nll(*self.compare(self.corpus.train, start, self.stretch))
+        for group in self.player.optimizer.param_groups:
+            group["lr"] = self.lr(i)
         grad = self.player.minimise(loss)
         return {"e/nll": self.workers.mean(loss.detach()), "e/accuracy": self.workers.mean(accuracy), "e/grad": grad}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 
 from .encoding import analogy, encode, nearest, write_next
+from .evaluation import evaluate
 from .models import combine, expand, export
 from .parse import say
 from .training import resume, train
-from .use import evaluate, generate, prepare, report
+from .use import generate, prepare, report
 
 
 def run(command: str, argv: list[str]) -> int:

@@ -286,7 +286,8 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
         steps = fit(
             made, Run.open(path, options.keep), workers, seed=options.seed, until=options.until,
             log_every=options.log_every, save_minutes=options.save_minutes, evaluate=figures,
-            evaluate_every=options.evaluate_every, precision=options.precision, tensorboard=options.tensorboard, finish=finish,
+            evaluate_every=options.evaluate_every, best=options.best,
+            precision=options.precision, tensorboard=options.tensorboard, finish=finish,
         )  # fmt: skip
         workers.agree(0)  # nobody leaves while another still writes
     except torch.OutOfMemoryError as error:

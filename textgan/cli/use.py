@@ -1,4 +1,4 @@
-"""The commands ``generate``, ``evaluate``, ``report`` and ``prepare``."""
+"""The commands ``generate``, ``report`` and ``prepare``."""
 
 from __future__ import annotations
 
@@ -109,109 +109,6 @@ def _trained_length(folder: Path) -> int:
         if (above / "config.json").is_file() and (above / "checkpoints").is_dir():
             return int(json.loads((above / "config.json").read_text(encoding="utf-8"))["data"]["length"])
     return 20
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Options of evaluate."""
-
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run."""
-    seed: int = 0
-    """Decides the samples that the oracle judges, and the untrained network that an encoder is compared with."""
-    suite: Literal["none", "sts"] = "none"
-    """sts: judge a sentence encoder by relatedness and classification, beside two baselines."""
-    suite_data: str = ""
-    """Folder with any of: SICK_train.txt, SICK_trial.txt, SICK_test_annotated.txt; sts-train.csv, sts-dev.csv, sts-test.csv;
-    NAME.train.all and NAME.test.all, or NAME.all, with lines "label text" (TREC, rt-polarity); NAME.test.tsv (for the head also
-    NAME.train.tsv, NAME.dev.tsv) with two sentences and a judgement between tabs."""
-
-
-def evaluate(argv: list[str]) -> int:
-    """``textgan evaluate``."""
-    given = parse(
-        EvaluateOptions, argv, "textgan evaluate",
-        "What a run knows of the held-out text. Examples:\n\n  textgan evaluate runs/a\n"
-        "  textgan evaluate runs/encoder --suite sts --suite-data FOLDER",
-    )  # fmt: skip
-    from .. import load
-    from ..algorithms import find
-    from ..corpus import Corpus
-    from ..evaluate import nll_oracle, nll_test
-    from ..generators import RNNGenerator
-    from ..runtime import Run, Workers
-    from .training import build
-
-    path = Path(given.run)
-    if given.suite == "sts":
-        return _evaluate_encoder(path, given)
-    saved = Run.open(path).config
-    length, corpus, algorithm = saved["data"]["length"], Corpus.open(path / "data"), find(saved["algorithm"])
-    if hasattr(algorithm, "evaluate"):  # it says itself what its held-out figures are
-        config = build(algorithm.Config, saved["config"], path)
-        made = algorithm(config, corpus, Workers(), length=length, seed=saved["train"]["seed"])
-        if not Run.open(path).restore(made.players, made.kept):
-            raise UserError(f"{path} has no whole checkpoint yet; train further with `textgan resume {path}`")
-        figures = made.evaluate()
-        if not figures:
-            raise UserError(
-                f"the held-out text of {path} has no sentences in a row; expected 20 or more documents, with blank lines between "
-                "them, or a text of its own for --test"
-            )
-        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
-        return 0
-    model = load(path)
-    found = nll_test(model, corpus.test, length)
-    if (path / "data" / "oracle").is_dir():
-        oracle = RNNGenerator.from_pretrained(path / "data" / "oracle")
-        found |= nll_oracle(model, oracle, length, seed=given.seed)
-        found["nll_oracle_of_itself"] = nll_oracle(oracle, oracle, length, seed=given.seed)["nll_oracle"]
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
-    return 0
-
-
-def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
-    import torch
-
-    from ..encoders import GRUEncoder, SentenceEncoder
-    from ..evaluate.sts import read_suite, score
-    from ..runtime import Run
-    from ..runtime.run import write_text
-    from ..vectors import WORDS, start_from
-
-    if not given.suite_data:
-        raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-*.csv, NAME.all; users bring these files")
-    suite, trained = read_suite(Path(given.suite_data)), SentenceEncoder.from_pretrained(path)
-    torch.manual_seed(given.seed)
-    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
-    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
-    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
-        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
-            part.embedding.load_state_dict(old.embedding.state_dict())
-        elif source != "none":
-            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
-    untrained = SentenceEncoder(fresh, trained.tokenizers)
-    found = {}
-    for name, encode in (
-        ("trained", trained.encode),
-        ("mean of its word vectors", trained.mean_words),
-        ("untrained", untrained.encode),
-    ):
-        say(f"judging: {name}")
-        found[name] = score(encode, suite)
-    width = max(map(len, found["trained"]))
-    sys.stdout.write(f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n")
-    for task in found["trained"]:
-        cells = (f"{found[name][task]:{max(10, len(name))}.3f}" for name in found)
-        sys.stdout.write(f"{task:{width}}  {'  '.join(cells)}\n")
-    better = [t for t, value in found["trained"].items() if value > max(found[n][t] for n in found if n != "trained")]
-    worse = [t for t in found["trained"] if t not in better]
-    said = (
-        f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. It does not on: {', '.join(worse) or 'nothing'}."
-    )
-    sys.stdout.write(said + "\n")
-    write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
-    return 0
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def fit(
     save_minutes: float = 2.0,
     evaluate: Callable[[], dict[str, float]] | None = None,
     evaluate_every: int = 1,
+    best: str = "",
     samples: int = 20,
     precision: str = "fp32",
     tensorboard: bool = False,
@@ -154,6 +155,8 @@ def fit(
         save_minutes: minutes between checkpoints; the end of a stage, a signal and the end are always saved.
         evaluate: gives held-out figures, written to eval/STEP.json.
         evaluate_every: units (epochs or rounds) between evaluations and samples.
+        best: a figure of ``evaluate``; the checkpoint at which it was lowest (highest, with a + before its name) is kept in the
+            run's folder ``best``. "auto" is the first figure that ``evaluate`` gives.
         samples: how many samples are written each time.
         precision: "fp32" or "bf16" (autocast).
         tensorboard: also write TensorBoard files.
@@ -193,12 +196,24 @@ def fit(
             run.save(step, algorithm.players, algorithm.kept, finish)
         saved = time.monotonic()
 
+    def keep_best(figures: dict[str, float]) -> None:
+        name, sign = best.removeprefix("+"), -1 if best.startswith("+") else 1
+        name = next(iter(figures)) if name == "auto" else name
+        if name not in figures:
+            raise UserError(f"--best {best}: there is no such figure; expected one of {', '.join(figures)}")
+        before = run.evaluations()
+        if math.isfinite(figures[name]) and all(sign * figures[name] < sign * row[name] for row in before if name in row):
+            check()
+            run.save(step, algorithm.players, algorithm.kept, finish, best=True)
+
     def look() -> None:
         workers.seed(fold(seed, 1), step)
         with torch.no_grad():
             figures = evaluate() if evaluate else {}
             texts = algorithm.sample(samples) if samples else []
         if workers.main:
+            if figures and best:
+                keep_best(figures)
             if figures:
                 run.write("eval", step, "json", json.dumps({"step": step, "stage": stage.name, **figures}, indent=1))
             if texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -136,12 +137,21 @@ class Run:
         (self.path / folder).mkdir(exist_ok=True)
         write_text(self.path / folder / f"{step:08d}.{suffix}", text)
 
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What was found at each evaluation, oldest first; files that cannot be read are left out."""
+        found = []
+        for file in sorted((self.path / "eval").glob("[0-9]*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(json.loads(file.read_text(encoding="utf-8")))
+        return found
+
     def save(
         self,
         step: int,
         players: Mapping[str, Player],
         kept: Mapping[str, nn.Module],
         finish: Callable[[Path], None] = lambda folder: None,
+        best: bool = False,
     ) -> Path:
         """Write a checkpoint under a temporary name, sync it, and only then give it its own.
 
@@ -150,10 +160,11 @@ class Run:
             players: their networks and optimizers are saved.
             kept: networks that are saved though never trained.
             finish: adds files to the temporary folder (a tokenizer beside its model).
+            best: write it to the folder ``best`` instead, which holds one.
         """
-        root = self.path / "checkpoints"
+        root = self.path if best else self.path / "checkpoints"
         root.mkdir(exist_ok=True)
-        final, temporary = root / f"{step:08d}", root / f".tmp-{step:08d}"
+        final, temporary = root / ("best" if best else f"{step:08d}"), root / f".tmp-{step:08d}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         modules = networks(players, kept)
