@@ -97,3 +97,26 @@ def test_log_prob_equals_the_sampling_steps_and_stops_at_eos():
         assert torch.allclose(G.log_prob(x), expected)
         assert (~G.mask(x)).any()
         assert (G.log_prob(x)[~G.mask(x)] == 0).all()
+
+
+def test_controls_know_nothing_of_the_sequence(corpus):
+    from textgan.algorithms.seqgan import SeqGAN, SeqGANConfig
+    from textgan.runtime import Workers
+
+    values, trains_d = {}, {}
+    for kind in ("discriminator", "shuffled", "random", "constant"):
+        config = SeqGANConfig(batch=4, rollouts=2, d_samples=8, rounds=2, reward=kind)
+        workers = Workers()
+        workers.seed(0, 0)
+        made = SeqGAN(config, corpus, workers, length=8, seed=0)
+        x = torch.tensor([[4, 5, 2, 0, 0, 0, 0, 0], [4, 5, 6, 7, 8, 9, 4, 2]])
+        workers.seed(0, 1)
+        values[kind] = made.action_value(x)
+        trains_d[kind] = made.stages()[1].steps > 0 and made.stages()[2].unit > 1
+        assert (values[kind][~made.G.mask(x)] == 0).all()
+        assert "g/reward" in made.stages()[2].step(0)
+    assert torch.equal(values["shuffled"][0, :3], values["discriminator"][1, :3])
+    assert not torch.equal(values["shuffled"][0, :3], values["discriminator"][0, :3])
+    assert (values["constant"][1] == 0.5).all()
+    assert values["random"][1].std() > 0.1
+    assert trains_d == {"discriminator": True, "shuffled": True, "random": False, "constant": False}

@@ -63,6 +63,9 @@ class SeqGANConfig:
     """Factor of the reward for each token that is still to come; 1 is the paper's terminal reward."""
     baseline: Literal["none", "batch"] = "none"
     """What is subtracted from the reward: nothing, as in the paper, or its mean over the batch at each place."""
+    reward: Literal["discriminator", "constant", "random", "shuffled"] = "discriminator"
+    """What G is rewarded with. The others are controls that know nothing of a sequence: 0.5 for every token, uniform numbers, and
+    the discriminator's rewards of another sequence. What G gains with them it does not owe to D."""
     rollout_policy: Literal["current", "lagged"] = "current"
     """Who completes the prefixes: G as it is, or a copy of G that follows it (see the file's docstring)."""
     rollout_decay: float = 0.8
@@ -124,22 +127,24 @@ class SeqGAN:
         self.real = Batches(lambda i: corpus.train.rows(i, length), len(corpus.train), global_half, seed + 1, workers)
         self.d_epoch = -(-c.d_samples // global_half)  # minibatches in an epoch of D
         self.d_round = c.d_epochs * self.d_epoch
+        self.asked = c.reward in ("discriminator", "shuffled")  # otherwise D is of no use and is not trained
+        self.game = c.g_steps + self.asked * c.d_steps * self.d_round  # steps in a round
         self.negatives: tuple[int, Tensor] | None = None  # a cache: a function of (seed, set, G)
 
     def stages(self) -> Sequence[Stage]:
         """Pretraining of both sides, then the game."""
         c, epoch = self.config, self.data.per_epoch
-        unit = c.g_steps + c.d_steps * self.d_round
+        pretrain_d = self.asked * c.d_pretrain_rounds * self.d_round
         return [
             Stage("pretrain_g", c.pretrain_epochs * epoch, self.pretrain_g_step, epoch, c.batch),
-            Stage("pretrain_d", c.d_pretrain_rounds * self.d_round, self.d_step, self.d_round, c.batch),
-            Stage("adversarial", c.rounds * unit, self.step, unit, c.batch, lambda i: i % unit < c.g_steps),
+            Stage("pretrain_d", pretrain_d, self.d_step, self.d_round, c.batch),
+            Stage("adversarial", c.rounds * self.game, self.step, self.game, c.batch, lambda i: i % self.game < c.g_steps),
         ]
 
     def step(self, i: int) -> dict[str, Tensor]:
         """A step of the game: which player moves is a function of i."""
         c = self.config
-        game, place = divmod(i, c.g_steps + c.d_steps * self.d_round)
+        game, place = divmod(i, self.game)
         if place < c.g_steps:
             return self.g_step(game * c.g_steps + place)
         return self.d_step((c.d_pretrain_rounds + game * c.d_steps) * self.d_round + place - c.g_steps)
@@ -157,11 +162,9 @@ class SeqGAN:
     def g_step(self, i: int) -> dict[str, Tensor]:
         """Sequences, their action values, one step along the policy gradient (lines 7-11)."""
         c, T = self.config, self.length
-        policy = self.lagged.copy if self.lagged else self.G
         with frozen(self.G, self.D), torch.no_grad():
             x = self.G.sample(self.local, T, self.workers.uniform(self.local, T))  # (B, T)
-            u = self.workers.uniform(self.local, T - 1, c.rollouts, T)
-            q = rollout_reward(policy, self.D.probability, x, u, n=c.rollouts, discount=c.discount)  # (B, T), eq. 4
+            q = self.action_value(x)  # (B, T), eq. 4
         mask = self.G.mask(x)
         baseline = torch.zeros_like(q)
         if c.baseline == "batch":
@@ -175,6 +178,17 @@ class SeqGAN:
         last = mask.sum(1) - 1
         reward = q.gather(1, last.unsqueeze(1)).mean()
         return {"g/loss": self.workers.mean(loss.detach()), "g/reward": self.workers.mean(reward), "g/grad": grad}
+
+    def action_value(self, x: Tensor) -> Tensor:
+        """What each token of x (B, T) is worth: mean reward of the rollouts (eq. 4), or the rewards of a control."""
+        c, (batch, T) = self.config, x.shape
+        if c.reward == "constant":
+            return 0.5 * self.G.mask(x).float()
+        if c.reward == "random":
+            return self.workers.uniform(batch, T) * self.G.mask(x)
+        policy, u = self.lagged.copy if self.lagged else self.G, self.workers.uniform(batch, T - 1, c.rollouts, T)
+        q = rollout_reward(policy, self.D.probability, x, u, n=c.rollouts, discount=c.discount)
+        return q.roll(1, 0) * self.G.mask(x) if c.reward == "shuffled" else q
 
     def d_step(self, i: int) -> dict[str, Tensor]:
         """D on a minibatch of real sequences and negatives (lines 4-5 and 12-15, eq. 5)."""

@@ -60,7 +60,8 @@ class TrainOptions:
     evaluate_every: int = 5
     """Epochs or rounds between evaluations on held-out text, with samples."""
     best: str = "auto"
-    """The checkpoint at which this figure of the evaluations was lowest (highest, with a + before it) is kept in RUN/best; auto takes the held-out loss, an empty name keeps none."""
+    """The checkpoint at which this figure of the evaluations was lowest (highest, with a + before it) is kept in
+    RUN/best; auto takes the held-out loss, an empty name keeps none."""
     save_minutes: float = 2.0
     """Minutes between checkpoints; the ends of stages are always saved."""
     keep: int = 2
