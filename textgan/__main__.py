@@ -18,7 +18,8 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan expand DIR OUT --vectors glove.txt      teach an encoder the words of other vectors
   textgan combine DIR DIR --out OUT               the vectors of several encoders side by side
   textgan export DIR OUT                          an encoder as a folder for sentence-transformers
-  textgan evaluate DIR                            held-out likelihood and perplexity; --suite sts for encoders
+  textgan evaluate DIR                            how good it is beside real text; --suite sts for encoders
+  textgan compare DIR DIR --out both.html         quality against diversity over temperatures; does a GAN beat its baseline?
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
 
@@ -40,6 +41,7 @@ COMMANDS = (
     "combine",
     "export",
     "evaluate",
+    "compare",
     "report",
     "prepare",
 )

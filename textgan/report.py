@@ -157,7 +157,7 @@ def thin(x: np.ndarray, y: np.ndarray, buckets: int = POINTS) -> tuple[np.ndarra
     return x[chosen], y[chosen]
 
 
-def _svg(draw: Callable[[Any], None], salt: str, inches: tuple[float, float], label: str) -> str:
+def svg(draw: Callable[[Any], None], salt: str, inches: tuple[float, float], label: str) -> str:
     """What ``draw`` puts on matplotlib axes, as SVG to stand inside a page; the same drawing gives the same text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -199,7 +199,7 @@ def _figure(key: str, records: Sequence[Record]) -> str:
         axes.set_title(UNITS.get(key, key), fontsize=10, loc="left")
         axes.grid(alpha=0.25, linewidth=0.6)
 
-    return _svg(draw, key, (6.2, 3.2), html.escape(f"{UNITS.get(key, key)} against the step", quote=True))
+    return svg(draw, key, (6.2, 3.2), html.escape(f"{UNITS.get(key, key)} against the step", quote=True))
 
 
 def _curves(records: Sequence[Record]) -> str:
@@ -231,7 +231,7 @@ def _word_map(record: Record, words: int = 250) -> str:
         for name, (x, y) in zip(names, places, strict=True):
             axes.text(x, y, name, fontsize=7, ha="center", va="center", alpha=0.85, parse_math=False)
 
-    return f'<div class="map">{_svg(draw, "map", (11, 7), label)}</div>'
+    return f'<div class="map">{svg(draw, "map", (11, 7), label)}</div>'
 
 
 def _duration(seconds: float | None) -> str:

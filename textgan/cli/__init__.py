@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from .comparison import compare
 from .encoding import analogy, encode, nearest, write_next
 from .evaluation import evaluate
 from .models import combine, expand, export
@@ -15,7 +16,8 @@ from .use import generate, prepare, report
 def run(command: str, argv: list[str]) -> int:
     """Run one command; gives its exit code. Warnings come as one line each."""
     commands = {
-        "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "report": report, "prepare": prepare,
+        "train": train, "resume": resume, "generate": generate, "evaluate": evaluate, "compare": compare,
+        "report": report, "prepare": prepare,
         "encode": encode, "nearest": nearest, "analogy": analogy, "next": write_next,
         "expand": expand, "combine": combine, "export": export,
     }  # fmt: skip

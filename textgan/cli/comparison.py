@@ -1,0 +1,268 @@
+"""The command ``compare``: several generators over temperatures, against the plain baseline."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from ..errors import UserError
+from .evaluation import TRAINING_LIMIT, load_encoder
+from .parse import parse, positive, say
+
+if TYPE_CHECKING:
+    from ..evaluate.sweep import Curve, Pair
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of compare."""
+
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN ...")]
+    """Runs, or checkpoints of runs. Of a run of mle the best checkpoint is taken where there is one, of others the newest."""
+    out: str = "compare.html"
+    """The page to write; the figures go to a .json beside it."""
+    number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 2000
+    """Samples at each temperature, and held-out sentences at most."""
+    temperatures: tuple[float, ...] = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    """Temperatures to draw at."""
+    encoder: str = ""
+    """Also the Fréchet embedding distance, with this sentence encoder (a run, or a folder of sentence-transformers)."""
+    anyway: bool = False
+    """Compare runs of different data or tokenizers too; held-out text and its words are the first run's."""
+    seed: int = 0
+    """Decides the samples."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A run that takes part."""
+
+    name: str
+    path: Path
+    run: Path
+    algorithm: str
+    control: str
+    """What rewarded it in the place of the discriminator, or nothing."""
+
+
+def compare(argv: list[str]) -> int:
+    """``textgan compare``."""
+    given = parse(
+        CompareOptions, argv, "textgan compare",
+        "Quality against diversity over temperatures, and whether a GAN beats the language model it started from. Example:\n\n"
+        "  textgan compare runs/mle runs/gan --out compare.html",
+    )  # fmt: skip
+    positive(given, "number")
+    if not given.runs:
+        raise UserError("no run was named; expected textgan compare RUN [RUN ...]")
+    if not given.temperatures or not all(0 < t < math.inf for t in given.temperatures):
+        raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
+    entrants = [_entrant(name) for name in given.runs]
+    _same_data(entrants, given.anyway)
+    curves = _sweep(entrants, given)
+    said = conclusions(entrants, curves)
+    out = Path(given.out)
+    _write(out, entrants, curves, said, given)
+    sys.stdout.write(_table(curves) + "\n" + "\n".join(said) + f"\n{out}\n")
+    return 0
+
+
+def _entrant(name: str) -> Entrant:
+    from ..algorithms import find
+    from ..runtime import Run
+
+    path = Path(name)
+    run = path
+    while not ((run / "config.json").is_file() and (run / "data").is_dir()):
+        if run == run.parent:
+            Run.open(path)
+            raise UserError(f"{path} is not a run, nor a checkpoint of one")
+        run = run.parent
+    saved = Run.open(run).config
+    if hasattr(find(saved["algorithm"]), "evaluate"):
+        raise UserError(f"{name} is an encoder; expected runs that generate text")
+    if path == run and saved["algorithm"] == "mle" and (run / "best").is_dir():
+        path = run / "best"
+    reward = saved["config"].get("reward", "discriminator")
+    return Entrant(name, path, run, saved["algorithm"], "" if reward == "discriminator" else reward)
+
+
+def _same_data(entrants: list[Entrant], anyway: bool) -> None:
+    from ..corpus import Corpus
+
+    first = entrants[0]
+    known = {}
+    for entrant in entrants:
+        files = sorted((entrant.run / "data").glob("tokenizer*"))
+        known[entrant.name] = (Corpus.open(entrant.run / "data").info.get("content_sha256"), [f.read_bytes() for f in files])
+    for entrant in entrants[1:]:
+        if known[entrant.name] != known[first.name] and not anyway:
+            raise UserError(
+                f"{entrant.name} was trained on other data, or with another tokenizer, than {first.name}; expected runs of the "
+                "same; --anyway compares them nevertheless"
+            )
+
+
+def _sweep(entrants: list[Entrant], given: CompareOptions) -> dict[str, Curve]:
+    import torch
+
+    from .. import generator_folder, load
+    from ..corpus import Corpus
+    from ..decode import texts
+    from ..evaluate.sweep import Text, measure
+    from ..evaluate.words import words
+    from ..generators import RNNGenerator
+    from ..runtime import Progress, Run
+
+    run = entrants[0].run
+    corpus, length = Corpus.open(run / "data"), Run.open(run).config["data"]["length"]
+    test = corpus.test.rows(np.arange(min(given.number, len(corpus.test))), length)
+    oracle = RNNGenerator.from_pretrained(run / "data" / "oracle") if (run / "data" / "oracle").is_dir() else None
+    encode, text = load_encoder(given.encoder) if given.encoder else None, None
+    if corpus.tokenizer is not None:
+        real = texts(corpus.tokenizer, torch.from_numpy(test), corpus.eos)
+        number = min(TRAINING_LIMIT, len(corpus.train))
+        learnt = corpus.train.rows(np.linspace(0, len(corpus.train) - 1, number).round().astype(np.int64), length)
+        training = texts(corpus.tokenizer, torch.from_numpy(learnt), corpus.eos)
+        cut: Any = "character" if corpus.tokenizer.kind == "char" else "nltk"
+        text = Text(words(real, cut), words(training, cut), cut, encode(real) if encode else None)
+    curves: dict[str, Curve] = {}
+    bar, done = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures"), 0
+    for entrant in entrants:
+        model, own = load(entrant.path), Corpus.open(entrant.run / "data")
+        same = own.info.get("content_sha256") == corpus.info.get("content_sha256")
+        held_out = torch.from_numpy(test if same else own.test.rows(np.arange(min(given.number, len(own.test))), length))
+        say(f"{entrant.name}: {generator_folder(entrant.path).parent}")
+        curve: dict[float, dict[str, tuple[float, float]]] = {}
+        for temperature in sorted(given.temperatures, reverse=True):
+            curve[temperature] = measure(
+                model, temperature, n=given.number, length=length, held_out=held_out, tokenizer=own.tokenizer, text=text,
+                oracle=oracle, encode=encode, seed=given.seed,
+            )  # fmt: skip
+            done += 1
+            bar.update(done, entrant.name)
+        curves[entrant.name] = curve
+    bar.close()
+    return curves
+
+
+def _pairs(curves: Mapping[str, Curve]) -> list[Pair]:
+    from ..evaluate.sweep import PAIRS
+
+    every = [figures for curve in curves.values() for figures in curve.values()]
+    return [p for p in PAIRS if all(p.quality in figures and p.diversity in figures for figures in every)]
+
+
+def _names(entrants: list[Entrant]) -> dict[str, str]:
+    return {e.name: f"{e.name} (control: {e.control} reward)" if e.control else e.name for e in entrants}
+
+
+def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve]) -> list[str]:
+    """Plain sentences: who lies on the frontier, and whether anything beats the tempered baseline beyond the noise."""
+    from ..evaluate.sweep import front, gain
+
+    names, said = _names(entrants), []
+    baselines = [curves[e.name] for e in entrants if e.algorithm == "mle"]
+    for pair in _pairs(curves):
+        held = front(curves, pair)
+        where = "; ".join(f"{names[n]} at temperature {', '.join(f'{t:g}' for t in sorted(ts))}" for n, ts in held.items())
+        said.append(f"By {pair.name}, the frontier is held by {where or 'nobody'}.")
+        for entrant in entrants:
+            if not baselines or entrant.algorithm == "mle":
+                continue
+            found = gain(curves[entrant.name], baselines, pair)
+            name = names[entrant.name]
+            if found is None:
+                said.append(f"{name} reaches no quality that the baseline reaches too; give more --temperatures.")
+                continue
+            how = f"{found.gain:+.3f} (standard error {found.error:.3f}) at temperature {found.temperature:g}"
+            if found.significant:
+                said.append(f"{name} beats the tempered baseline by more than the noise: {how}.")
+            else:
+                said.append(f"{name} nowhere beats the tempered baseline by more than the noise; its best is {how}.")
+    if not baselines:
+        said.append("There is no run of mle among these, so nothing is said of a gain over the plain baseline.")
+    else:
+        said.append(
+            "A gain is how much lower the measure of diversity is at the same quality. The noise is that of drawing samples and "
+            "sentences; another training of the same model differs by more."
+        )
+    return said
+
+
+def _table(curves: Mapping[str, Curve]) -> str:
+    keys = list(dict.fromkeys(key for curve in curves.values() for figures in curve.values() for key in figures))
+    width = max(len(name) for name in [*curves, "run"])
+    lines = [f"{'run':{width}}  {'temperature':>11}  " + "  ".join(f"{key:>{max(14, len(key))}}" for key in keys)]
+    for name, curve in curves.items():
+        for temperature, figures in curve.items():
+            cells = [f"{_figure(figures.get(key)):>{max(14, len(key))}}" for key in keys]
+            lines.append(f"{name:{width}}  {temperature:>11g}  " + "  ".join(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: tuple[float, float] | None) -> str:
+    if value is None or math.isnan(value[0]):
+        return "-"
+    return f"{value[0]:.3f}" if math.isnan(value[1]) else f"{value[0]:.3f} ±{1.96 * value[1]:.3f}"
+
+
+def _write(out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], said: list[str], given: CompareOptions) -> None:
+    from ..report import COLOURS, STYLE, STYLES, svg
+    from ..runtime.run import write_text
+
+    names = _names(entrants)
+
+    def plot(pair: Pair) -> str:
+        def draw(axes: Any) -> None:
+            for k, (name, curve) in enumerate(curves.items()):
+                points = [(t, *f[pair.quality], *f[pair.diversity]) for t, f in curve.items()]
+                t, x, ex, y, ey = (np.array(column) for column in zip(*points, strict=True))
+                style: Any = {"color": COLOURS[k % len(COLOURS)], "linestyle": STYLES[k % len(STYLES)], "marker": "osD^vP"[k % 6]}
+                axes.errorbar(x, y, 1.96 * ey, 1.96 * ex, label=names[name], markersize=4, linewidth=1.4, elinewidth=0.6, **style)
+                for place in {0, len(t) - 1, int(abs(t - 1).argmin())}:
+                    axes.annotate(f"{t[place]:g}", (x[place], y[place]), (4, 4), textcoords="offset points", fontsize=7)
+            axes.set_xlabel(pair.quality_label + (", more is better" if pair.quality_sign < 0 else ", less is better"))
+            axes.set_ylabel(pair.diversity_label + ",\nless is more diverse")
+            axes.legend(fontsize=8, frameon=False)
+            axes.grid(alpha=0.25, linewidth=0.6)
+
+        return svg(
+            draw, pair.quality, (7.4, 5.2), html.escape(f"{pair.diversity_label} against {pair.quality_label}", quote=True)
+        )
+
+    title = " and ".join(names.values())
+    body = f"<h1>{html.escape(title)}</h1>" + "".join(f"<p>{html.escape(line)}</p>" for line in said)
+    body += "<h2>Quality against diversity</h2>" + "".join(f'<div class="map">{plot(pair)}</div>' for pair in _pairs(curves))
+    body += (
+        f'<p class="quiet">Points are temperatures (the first, the last and 1 are written beside them), {given.number:,} samples '
+        "each; bars are 95 % intervals of drawing.</p>"
+    )
+    body += f"<h2>Figures</h2><pre>{html.escape(_table(curves))}</pre>"
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><meta name="viewport" content="width=device-width">'
+    page = f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}pre{{overflow-x:auto;font-size:.8rem}}</style></head>'
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, f"{page}<body>{body}</body></html>\n")
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
+    data = {
+        "options": asdict(given),
+        "runs": [{"name": e.name, "checkpoint": str(e.path), "algorithm": e.algorithm, "control": e.control} for e in entrants],
+        "figures": {n: {f"{t:g}": _finite(figures) for t, figures in c.items()} for n, c in curves.items()},
+        "conclusions": said,
+    }
+    write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")
+
+
+def _finite(figures: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    return {key: [None if math.isnan(v) else v for v in value] for key, value in figures.items()}
