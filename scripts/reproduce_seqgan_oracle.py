@@ -2,29 +2,25 @@
 
     python scripts/reproduce_seqgan_oracle.py --oracle seqgan_target_lstm.npz
 
-Trains with `textgan train`, several runs at a time, goes on where it was stopped, and writes the table into PAPERS.md. The default
-is a schedule that fits three seeds into two hours on two cores: 40 epochs of pretraining instead of 120, and for D two rounds of
-pretraining instead of 50, 2,000 negatives instead of 10,000, one epoch and one set a round instead of 3 and 5; 50 rounds instead
-of 200. --full is the paper's. The generators of SeqGAN and of its controls start from the same pretrained one.
+Trains with `textgan train`, several runs at a time, goes on where it was stopped, and writes the table into PAPERS.md. The
+default is a schedule that fits three seeds into two hours on two cores: 40 epochs of pretraining instead of 120, and for D two
+rounds of pretraining instead of 50, 2,000 negatives instead of 10,000, one epoch and one set a round instead of 3 and 5; 50
+rounds instead of 200. --full is the paper's. The generators of SeqGAN and of its controls start from the same pretrained one.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
 import os
-import platform
-import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from statistics import mean, stdev
 
 import torch
+from tables import train, where_and_when, write_between
 
 from textgan import load
 from textgan.corpus import Corpus
@@ -51,7 +47,7 @@ def steps(run: Path) -> int:
 def train_mle(a: argparse.Namespace, seed: int) -> None:
     """120 epochs, judged every tenth; the best is kept."""
     run = a.out / f"mle-{seed}"
-    textgan("mle", run, a, seed, "--epochs", "120", "--evaluate-every", "10")
+    train("mle", run, f"oracle:{a.oracle}", seed, "--epochs", "120", "--evaluate-every", "10")
 
 
 def train_gan(a: argparse.Namespace, seed: int) -> None:
@@ -61,7 +57,7 @@ def train_gan(a: argparse.Namespace, seed: int) -> None:
     first = a.out / f"pretrained-{seed}"
     end = epochs * -(-10_000 // 64)
     if steps(first) < end:
-        textgan("seqgan", first, a, seed, *options, "--evaluate-every", "10", "--until", str(end))
+        train("seqgan", first, f"oracle:{a.oracle}", seed, *options, "--evaluate-every", "10", "--until", str(end))
     for reward in REWARDS:
         run = a.out / f"{reward}-{seed}"
         if not run.is_dir():
@@ -72,19 +68,7 @@ def train_gan(a: argparse.Namespace, seed: int) -> None:
             config["config"]["reward"] = reward
             (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n")
             temporary.rename(run)
-        textgan("seqgan", run, a, seed)
-
-
-def textgan(method: str, run: Path, a: argparse.Namespace, seed: int, *options: str) -> None:
-    """Train a run, or go on with it."""
-    if (run / "config.json").is_file():
-        words = ["resume", str(run)]
-    else:
-        common = ["--data", f"oracle:{a.oracle}", "--run", str(run), "--seed", str(seed), "--threads", "1"]
-        words = ["train", method, *common, *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(a.out / f"{run.name}.log", "a", encoding="utf-8") as log:
-        subprocess.run([sys.executable, "-m", "textgan", *words], check=True, stderr=log, stdout=log, env=environment)
+        train("seqgan", run, f"oracle:{a.oracle}", seed)
 
 
 def evaluations(run: Path) -> list[dict[str, float]]:
@@ -154,18 +138,7 @@ def table(a: argparse.Namespace) -> str:
     count = len(a.seeds)
     schedule = "the schedule of the paper" if a.full else "the short schedule"
     how = f"{count} seed{'s' * (count > 1)}, mean ± standard deviation; {schedule}"
-    where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
-    return "\n".join([*lines, "", f"{how}; 10,000 fresh test sequences; {where}; {datetime.date.today()}."])
-
-
-def write_between(path: Path, mark: str, text: str) -> None:
-    """Put text between the marks of a file."""
-    old = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-    if begin not in old:
-        raise SystemExit(f"{path} has no place for the table; expected {begin} and {end}")
-    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", old, flags=re.DOTALL)
-    path.write_text(new, encoding="utf-8")
+    return "\n".join([*lines, "", f"{how}; 10,000 fresh test sequences. {where_and_when()}"])
 
 
 def main() -> None:

@@ -89,3 +89,16 @@ def test_thin_keeps_the_peaks():
     assert {777, 55_555} <= set(a)
     assert np.nanmax(b) == 5
     assert thin(x[:10], y[:10], 100)[0] is not None
+
+
+def test_samples_stand_beside_real_text(corpus, tmp_path):
+    run = tmp_path / "judged"
+    train("mle", corpus, run)
+    assert "beside real text" not in page([read(run)])
+    judged = {"checkpoint": "00000012", "model": {"bleu_2": 0.25, "length_p5": 1.0}, "real": {"bleu_2": 0.75}}
+    (run / "eval").mkdir(exist_ok=True)
+    (run / "eval" / "samples.json").write_text(json.dumps(judged))
+    text = page([read(run)])
+    assert "<tr><td>BLEU-2</td><td>0.250</td><td>0.750</td></tr>" in text
+    assert "checkpoint 00000012" in text
+    assert "length_p5" not in text

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+from .evaluate.labels import QUIET, cell, label
 from .runtime import Run
 from .runtime.run import write_text
 
@@ -324,6 +325,26 @@ def _suite(record: Record) -> str:
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
 
 
+def _judged(record: Record) -> str:
+    """What `textgan evaluate` found: samples beside real text."""
+    rows = []
+    found: dict[str, dict[str, Any]] = {}
+    real: dict[str, Any] = {}
+    for file in ("samples.json", "best.json"):
+        path = Path(record.name) / "eval" / file
+        told = _json(path, record.problems) if path.is_file() else {}
+        if isinstance(told.get("model"), dict):
+            found[f"samples of checkpoint {told.get('checkpoint')}"], real = told["model"], told.get("real") or {}
+    if found:
+        found["real text"] = real
+    heads = [f"<th>{html.escape(name)}</th>" for name in found]
+    for key in dict.fromkeys(key for figures in found.values() for key in figures):
+        if key not in QUIET:
+            cells = "".join(f"<td>{cell(key, figures.get(key))}</td>" for figures in found.values())
+            rows.append(f"<tr><td>{html.escape(label(key))}</td>{cells}</tr>")
+    return f"<table><tr><th></th>{''.join(heads)}</tr>{''.join(rows)}</table>" if rows else ""
+
+
 def page(records: Sequence[Record]) -> str:
     """The HTML of a report."""
     title = " and ".join(record.name for record in records)
@@ -336,6 +357,8 @@ def page(records: Sequence[Record]) -> str:
             parts.append(f'<p class="warning">{html.escape(str(record.corpus["warning"]))}</p>')
     parts.append("<h2>Curves</h2>" + _curves(records))
     for record in records:
+        if judged := _judged(record):
+            parts.append(f"<h2>{html.escape(record.name)} beside real text</h2>{judged}")
         if judged := _suite(record):
             parts.append(f"<h2>{html.escape(record.name)} on judgements and classification</h2>{judged}")
         if drawn := _word_map(record):

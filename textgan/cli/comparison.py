@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from ..errors import UserError
-from .evaluation import TRAINING_LIMIT, load_encoder
+from .evaluation import TRAINING_LIMIT, load_encoder, run_of
 from .parse import parse, positive, say
 
 if TYPE_CHECKING:
@@ -81,12 +81,7 @@ def _entrant(name: str) -> Entrant:
     from ..runtime import Run
 
     path = Path(name)
-    run = path
-    while not ((run / "config.json").is_file() and (run / "data").is_dir()):
-        if run == run.parent:
-            Run.open(path)
-            raise UserError(f"{path} is not a run, nor a checkpoint of one")
-        run = run.parent
+    run = run_of(path)
     saved = Run.open(run).config
     if hasattr(find(saved["algorithm"]), "evaluate"):
         raise UserError(f"{name} is an encoder; expected runs that generate text")

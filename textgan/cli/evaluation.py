@@ -24,7 +24,7 @@ class EvaluateOptions:
     """Options of evaluate."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")] = ""
-    """A run; may be left out where --samples and --against are given."""
+    """A run, or one of its checkpoints (RUN/best); may be left out where --samples and --against are given."""
     samples: str = ""
     """Judge this file of sentences, one a line, from any program, instead of the run's own samples."""
     against: str = ""
@@ -59,27 +59,6 @@ class EvaluateOptions:
     NAME.train.tsv, NAME.dev.tsv) with two sentences and a judgement between tabs."""
 
 
-LABELS = {
-    "nll_test": "NLL of held-out text, nats a token",
-    "perplexity_test": "perplexity of held-out text",
-    "nll_test_sequence": "NLL of held-out text, nats a sentence",
-    "nll_test_padded": "NLL of held-out text, nats a place, padding counted",
-    "nll_div": "NLL of its own samples, nats a token",
-    "nll_oracle": "NLL of samples under the oracle, nats a token",
-    "lm_nll": "NLL under a 4-gram model of the training text, nats a token",
-    "reverse_lm_nll": "NLL of held-out text under a 4-gram model of it, nats a token",
-    "reverse_lstm_nll": "NLL of held-out text under an LSTM trained on it, nats a token",
-    "fed": "Fréchet embedding distance",
-    "distinct_sentences": "different sentences",
-    "copied_sentences": "share that are training sentences",
-    "longest_copy_mean": "longest run of training words, mean",
-    "longest_copy_max": "longest run of training words, largest",
-    "length_mean": "words a sentence, mean",
-    "length_sd": "words a sentence, standard deviation",
-}
-QUIET = ("nll_test_sequence", "length_p5", "length_p50", "length_p95", "test_sentences", "oracle_samples")  # in the JSON only
-
-
 def evaluate(argv: list[str]) -> int:
     """``textgan evaluate``."""
     given = parse(
@@ -104,10 +83,25 @@ def evaluate(argv: list[str]) -> int:
         if not (given.samples and given.against):
             raise UserError("nothing to judge; expected textgan evaluate RUN, or --samples FILE with --against FILE")
         return _tell(_judge_files(given), None, given)
-    saved = Run.open(path).config
+    run = run_of(path)
+    saved = Run.open(run).config
     if hasattr(find(saved["algorithm"]), "evaluate"):  # it says itself what its held-out figures are
-        return _tell_own_figures(path, saved)
-    return _tell(_judge_run(path, saved, given), path, given)
+        return _tell_own_figures(run, saved)
+    return _tell(_judge_run(path, run, saved, given), path, given)
+
+
+def run_of(path: Path) -> Path:
+    """The run that a path is, or that a checkpoint lies in.
+
+    Raises:
+        UserError: there is none.
+    """
+    from ..runtime import Run
+
+    for folder in (path, *path.resolve().parents):
+        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
+            return folder
+    return Run.open(path).path
 
 
 def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
@@ -153,7 +147,7 @@ def _judge_files(given: EvaluateOptions) -> dict[str, Any]:
     return _judge_texts(samples, real, training, given, "nltk", {})
 
 
-def _judge_run(path: Path, saved: dict[str, Any], given: EvaluateOptions) -> dict[str, Any]:
+def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOptions) -> dict[str, Any]:
     import torch
 
     from .. import load
@@ -163,7 +157,7 @@ def _judge_run(path: Path, saved: dict[str, Any], given: EvaluateOptions) -> dic
     from ..evaluate.nll import draw, sequence_nll
     from ..generators import RNNGenerator
 
-    corpus, length = Corpus.open(path / "data"), saved["data"]["length"]
+    corpus, length = Corpus.open(run / "data"), saved["data"]["length"]
     model, tokenizer = load(path), corpus.tokenizer
     found: Figures = nll_test(model, corpus.test, length)
     if tokenizer is not None and given.against:
@@ -174,8 +168,8 @@ def _judge_run(path: Path, saved: dict[str, Any], given: EvaluateOptions) -> dic
     found["nll_div"] = nats / tokens
     if tokenizer is None:
         own: Figures = {}
-        if (path / "data" / "oracle").is_dir():
-            oracle = RNNGenerator.from_pretrained(path / "data" / "oracle")
+        if (run / "data" / "oracle").is_dir():
+            oracle = RNNGenerator.from_pretrained(run / "data" / "oracle")
             nats, tokens = sequence_nll(oracle, x).sum(0).tolist()
             found["nll_oracle"] = nats / tokens
             own["nll_oracle"] = nll_oracle(oracle, oracle, length, given.number, given.seed)["nll_oracle"]
@@ -274,10 +268,11 @@ def _tell(judged: dict[str, Any], path: Path | None, given: EvaluateOptions) -> 
         from ..runtime.run import newest, write_text
 
         where = newest(path)
-        judged = {"checkpoint": int(where.name) if where.name.isdigit() else None, "temperature": given.temperature, **judged}
+        judged = {"checkpoint": where.name, "temperature": given.temperature, **judged}
         if not given.samples:
-            (path / "eval").mkdir(exist_ok=True)
-            write_text(path / "eval" / "samples.json", json.dumps(judged, indent=1) + "\n")
+            folder = run_of(path) / "eval"
+            folder.mkdir(exist_ok=True)
+            write_text(folder / ("best.json" if where.name == "best" else "samples.json"), json.dumps(judged, indent=1) + "\n")
     if given.format == "json":
         sys.stdout.write(json.dumps(judged, indent=1) + "\n")
         return 0
@@ -287,12 +282,14 @@ def _tell(judged: dict[str, Any], path: Path | None, given: EvaluateOptions) -> 
 
 def table(judged: dict[str, Any]) -> str:
     """Figures of samples beside those of real text."""
+    from ..evaluate.labels import QUIET, cell, label
+
     model, real = judged["model"], judged["real"]
     first = "the oracle itself" if "nll_oracle" in real else "real text"
     rows = [("", "samples", first)]
     for key in dict.fromkeys([*model, *real]):
         if key not in QUIET:
-            rows.append((label(key), _cell(key, model.get(key)), _cell(key, real.get(key))))
+            rows.append((label(key), cell(key, model.get(key)), cell(key, real.get(key))))
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     text = "".join(f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}\n" for a, b, c in rows)
     if "hypotheses" not in judged:
@@ -306,25 +303,6 @@ def table(judged: dict[str, Any]) -> str:
             "for copies: the held-out text). Samples with a BLEU above real text are sharper than it, not better.\n"
         )
     return said
-
-
-def label(key: str) -> str:
-    """A figure's name for people."""
-    if key in LABELS:
-        return LABELS[key]
-    if "bleu_" in key:
-        return key.replace("self_bleu_", "self-BLEU-").replace("bleu_", "BLEU-")
-    if key.startswith("distinct_"):
-        return f"share of {key.removeprefix('distinct_')}-grams that differ"
-    return key
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None or value != value:
-        return "-"
-    if key in ("distinct_sentences", "longest_copy_max", "vectors"):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if key in ("perplexity_test", "length_mean", "length_sd", "longest_copy_mean") else f"{value:.3f}"
 
 
 def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
