@@ -72,7 +72,7 @@ def main() -> None:
         workers = Workers()
         workers.seed(0, 0)
         sizes = {"batch": a.batch, "hidden_dim": a.hidden_dim, "embedding_dim": a.embedding_dim}
-        config = SkipThoughtConfig(**sizes, decoder="initialised", softmax="sampled")
+        config = SkipThoughtConfig(**sizes, decoder="initialised", softmax="sampled", embeddings="none")
         ours = SkipThought(config, corpus, workers, length=30, seed=0)
         plain = Plain(corpus.vocab_size, a.embedding_dim, a.hidden_dim)
         optimizer = torch.optim.Adam(plain.parameters(), config.lr)

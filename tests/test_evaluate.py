@@ -19,6 +19,7 @@ from textgan.evaluate import (
     frechet_distance,
     lengths,
     lstm_nll,
+    mauve,
     ngram_nll,
     precision_recall,
     self_bleu,
@@ -190,6 +191,14 @@ def test_precision_and_recall_by_hand():
     small = np.random.default_rng(1).normal(size=(50, 3))
     assert precision_recall(small, small + 100)["coverage"] == 0
     assert precision_recall(small, small, piece=7) == pytest.approx(precision_recall(small, small, piece=50))
+
+
+def test_mauve():
+    r = np.random.default_rng(0)
+    x, y = r.normal(size=(2, 300, 8))
+    assert mauve(x, x) == pytest.approx(1)
+    assert mauve(x, y) > 0.8
+    assert mauve(x, y + 3) < 0.1
 
 
 @pytest.fixture(scope="module")

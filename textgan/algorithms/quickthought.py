@@ -48,8 +48,8 @@ class QuickThoughtConfig:
     """Whether the learning rate falls to nothing by the last step, or stays (code: constant)."""
     clip: float = 5.0
     """Largest norm of the gradient (code: 5)."""
-    word_dropout: float = 0.1
-    """Share of the words that become the unknown word in training; keeps a small corpus from being learnt by heart."""
+    word_dropout: float = 0.0
+    """Share of the words that become the unknown word in training (paper: none); can help where a small text is read often."""
     train_embeddings: bool = False
     """Whether the word vectors are trained too; a small corpus is learnt by heart if they are. Random ones always are."""
     embeddings: str = "auto"

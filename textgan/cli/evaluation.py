@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,6 +77,10 @@ def evaluate(argv: list[str]) -> int:
         raise UserError("--hypotheses and --seed must be 0 or more")
     if not 0 < given.temperature < float("inf"):
         raise UserError(f"--temperature must be a finite number above 0; received {given.temperature}")
+    if given.mauve and not given.encoder:
+        raise UserError("--mauve needs --encoder, whose vectors it compares")
+    if given.mauve and find_spec("mauve") is None:
+        raise UserError("--mauve needs the package mauve-text; pip install 'textgan[mauve]'")
     path = Path(given.run)
     if given.suite == "sts":
         return _evaluate_encoder(path, given)
@@ -196,6 +201,7 @@ def _judge_texts(
     from ..evaluate.samples import compare_texts
     from ..evaluate.words import words
 
+    encode = load_encoder(given.encoder) if given.encoder else None
     cut = cut if given.cut == "auto" else given.cut
     s, r, t = (words(text, cut) for text in (samples, real, training))
     say(f"comparing {len(s):,} samples with {len(r):,} real sentences")
@@ -206,10 +212,9 @@ def _judge_texts(
         beside = compare_texts([t[i] for i in chosen], r, [], hypotheses=given.hypotheses, seed=given.seed)
         held_out = compare_texts(r, r[:1], t, n=1, hypotheses=1)
         beside |= {k: held_out[k] for k in ("lm_nll", "copied_sentences", "longest_copy_mean", "longest_copy_max")}
-    if given.encoder:
+    if encode:
         from ..evaluate.samples import compare_vectors
 
-        encode = load_encoder(given.encoder)
         number = min(len(samples), len(real), len(training) or len(real), given.number)
         say(f"encoding {number:,} sentences of each")
         vectors = encode(real[:number])
@@ -217,8 +222,6 @@ def _judge_texts(
         if training:
             beside |= compare_vectors(encode([training[i] for i in chosen[:number]]), vectors, given.mauve, given.seed)
         found["vectors"] = number
-    elif given.mauve:
-        raise UserError("--mauve needs --encoder, whose vectors it compares")
     if given.lstm:
         found["reverse_lstm_nll"] = _reverse_lstm(s, r, given)
         if t:
