@@ -33,10 +33,10 @@ from ..runtime.workers import fold
 
 @dataclass(frozen=True)
 class Word2VecConfig:
-    """Settings of word2vec; defaults are gensim's and the paper's for small corpora."""
+    """Settings of word2vec; defaults are those for small corpora."""
 
-    epochs: int = 5
-    """Passes over the text (gensim: 5; small corpora gain from 10-20)."""
+    epochs: int = 20
+    """Passes over the text; right for a million words, 5 or fewer do for a hundred million (gensim: 5)."""
     vector_size: int = 100
     """Dimensions of a vector (paper: 300)."""
     model: Literal["skipgram", "cbow"] = "skipgram"

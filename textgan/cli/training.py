@@ -221,7 +221,7 @@ def describe(corpus: Any) -> str:
 
 
 def _learn_words(corpus: Any, size: int, options: TrainOptions) -> None:
-    """Train word vectors on the corpus of a run and leave them in it: ten epochs, or 20 million words of a large text."""
+    """Train word vectors on the corpus of a run and leave them in it: 20 epochs, or 20 million words of a large text."""
     from ..algorithms import find
     from ..runtime import Run, Workers, fit
     from ..vectors import WORDS
@@ -231,7 +231,7 @@ def _learn_words(corpus: Any, size: int, options: TrainOptions) -> None:
         return
     say("learning word vectors first; `--embeddings none`, or vectors that you have, would spare this")
     tokens, kind, workers = max(1, corpus.info["tokens"]), find("word2vec"), Workers()
-    config = kind.Config(epochs=min(10, max(1, 20_000_000 // tokens)), vector_size=size, min_count=2)
+    config = kind.Config(epochs=min(20, max(1, 20_000_000 // tokens)), vector_size=size, min_count=2)
     run = Run.open(path, 1) if (path / "config.json").exists() else Run.create(path, {"algorithm": "word2vec"}, {}, 1)
     workers.seed(options.seed, 0)
     made = kind(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
@@ -301,7 +301,8 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
     finally:
         workers.stop()
     if workers.main:
-        say(f"{steps} of {total} steps done; `textgan generate {path}` writes sentences, `textgan report {path}` a page")
+        use = f"`textgan generate {path}` writes sentences" if hasattr(made, "G") else f"`textgan nearest {path} TEXT` finds its like"
+        say(f"{steps} of {total} steps done; {use}, `textgan report {path}` writes a page")
     return 0
 
 
