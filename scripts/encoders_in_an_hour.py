@@ -4,8 +4,8 @@
 
 Learns word vectors (both cores), then trains Quick-Thoughts and Skip-Thought beside each other, each on one core and each started
 from these vectors, with `textgan train`. At the given minutes of training both are stopped, judged, and resumed; judging does not
-count, the word vectors do. Quick-Thoughts ends with its fourth epoch, after about half an hour. Writes curve.json and curve.png; at
-the end both are judged beside their baselines.
+count, the word vectors do. Quick-Thoughts ends with its fourth epoch, after about half an hour. Writes curve.json and curve.png;
+at the end both are judged beside their baselines.
 """
 
 from __future__ import annotations

@@ -11,13 +11,22 @@ TINY = {
         "pretrain_epochs": 1, "d_pretrain_rounds": 1, "rounds": 2, "d_steps": 2, "d_epochs": 2, "d_samples": 32, "batch": 32,
         "rollouts": 2, "embedding_dim": 6, "hidden_dim": 7, "d_embedding_dim": 4, "rollout_policy": "lagged", "baseline": "batch",
     },
+    "gumbel": {
+        "pretrain_epochs": 1, "rounds": 3, "d_steps": 2, "batch": 32, "embedding_dim": 6, "hidden_dim": 7,
+        "objective": "standard",
+    },
+    "relgan": {
+        "pretrain_epochs": 1, "rounds": 3, "d_steps": 2, "batch": 32, "embedding_dim": 6, "slots": 2, "head_size": 4,
+        "representations": 4, "d_embedding_dim": 8,
+    },
     "word2vec": {"epochs": 4, "vector_size": 6, "min_count": 1, "piece": 50, "sample": 0.0},
     "skipthought": {
         "epochs": 2, "batch": 16, "embedding_dim": 6, "hidden_dim": 8, "sampled": 5, "word_dropout": 0.2, "embeddings": "none",
     },
     "quickthought": {"epochs": 3, "batch": 32, "embedding_dim": 6, "hidden_dim": 8, "embeddings": "none"},
 }  # fmt: skip
-GENERATORS = ["mle", "seqgan"]
+CANCEL = {"relgan": {"hidden.bias", "out.bias"}}  # constants of the scores, whose difference the relativistic loss takes
+GENERATORS = ["mle", "seqgan", "gumbel", "relgan"]
 
 
 def build(name, corpus, seed=0, **changes):

@@ -90,7 +90,7 @@ def test_log_prob_equals_the_sampling_steps_and_stops_at_eos():
         x = G.sample(50, 6, torch.rand(50, 6))
         state, token, total = G._start(50), torch.zeros(50, dtype=torch.long), []
         for t in range(6):
-            state = G._step(token, state)
+            state = G._step(G.embedding(token), state)
             total.append(G.out(state[0][-1]).log_softmax(-1).gather(1, x[:, t : t + 1])[:, 0])
             token = x[:, t]
         expected = torch.stack(total, 1) * G.mask(x)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .generators import RNNGenerator
+    from .generators import Generator
 
 try:
     __version__ = version("textgan")
@@ -15,15 +15,15 @@ except PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
 
 
-def load(path: str | Path) -> RNNGenerator:
+def load(path: str | Path) -> Generator:
     """The generator of a run, of one of its checkpoints, or of a folder that ``save_pretrained`` wrote.
 
     Raises:
         UserError: there is none.
     """
-    from .generators import RNNGenerator
+    from .generators import load_generator
 
-    return RNNGenerator.from_pretrained(generator_folder(path))
+    return load_generator(generator_folder(path))
 
 
 def generator_folder(path: str | Path) -> Path:

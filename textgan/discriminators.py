@@ -15,6 +15,12 @@ WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 MAPS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
 
 
+def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
+    """Vectors (B, T, E) of tokens (B, T), or of vectors over the vocabulary (B, T, V), through which gradients flow."""
+    found: Tensor = x @ embedding.weight if x.is_floating_point() else embedding(x)
+    return found
+
+
 @dataclass(frozen=True)
 class CNNHighwayConfig:
     """Sizes of a CNNHighway; defaults are SeqGAN's (appendix, and the authors' code for T = 20)."""
@@ -52,8 +58,8 @@ class CNNHighway(nn.Module):
             nn.init.zeros_(layer.bias)  # the authors' code; the text of the highway paper has -2 at the gate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logit (B,) that each sequence of x (B, T) is real."""
-        e = self.embedding(x)  # (B, T, E)
+        """Logit (B,) that each sequence of x, tokens (B, T) or vectors over the vocabulary (B, T, V), is real."""
+        e = embed(self.embedding, x)  # (B, T, E)
         pooled = []
         for layer in self.convolutions:
             assert isinstance(layer, nn.Linear)
@@ -91,3 +97,69 @@ class CNNHighway(nn.Module):
         model = cls(CNNHighwayConfig(**{**config, "windows": tuple(config["windows"]), "maps": tuple(config["maps"])}))
         model.load_state_dict(weights)
         return model.eval()
+
+
+@dataclass(frozen=True)
+class RelGANDiscriminatorConfig:
+    """Sizes of a RelGANDiscriminator; defaults are RelGAN's (appendix B, and the authors' code)."""
+
+    vocab_size: int
+    length: int = 20
+    representations: int = 64
+    embedding_dim: int = 64
+    windows: tuple[int, ...] = (2, 3, 4, 5)
+    maps: tuple[int, ...] = (300, 300, 300, 300)
+    hidden_dim: int = 100
+    dropout: float = 0.25
+
+
+class RelGANDiscriminator(nn.Module):
+    """One CNN over many small embeddings of the sentence, each judged by itself (RelGAN, section 3.2).
+
+    A token has ``representations`` vectors, ``embedding_dim`` numbers together; all share convolutions, highway and output.
+    Windows wider than ``length`` are left out.
+    """
+
+    def __init__(self, config: RelGANDiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        size, rest = divmod(config.embedding_dim, config.representations)
+        if rest or size < 1:
+            raise ValueError(
+                f"embedding_dim {config.embedding_dim} is no multiple of the {config.representations} representations"
+            )
+        fitting = [(w, m) for w, m in zip(config.windows, config.maps, strict=True) if w <= config.length]
+        features = sum(m for _, m in fitting)
+        self.size = size
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
+        self.convolutions = nn.ModuleList(nn.Linear(w * size, m) for w, m in fitting)
+        self.gate, self.candidate = nn.Linear(features, features), nn.Linear(features, features)
+        self.dropout = nn.Dropout(config.dropout)
+        self.hidden = nn.Linear(features, config.hidden_dim)
+        self.out = nn.Linear(config.hidden_dim, 1)
+        nn.init.trunc_normal_(self.embedding.weight, std=config.vocab_size**-0.5)
+        for layer in [*self.convolutions, self.gate, self.candidate, self.hidden, self.out]:
+            nn.init.trunc_normal_(layer.weight, std=layer.in_features**-0.5)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, representations) that each sequence of x, tokens (B, T) or vectors (B, T, V), is real."""
+        e = embed(self.embedding, x).unflatten(2, (-1, self.size)).transpose(1, 2)  # (B, S, T, E / S)
+        e = e.flatten(0, 1).flatten(1)  # (B S, T E / S)
+        pooled = [self._largest(e, layer.get_parameter("weight")) + layer.get_parameter("bias") for layer in self.convolutions]
+        f = torch.cat(pooled, 1).relu()  # relu and the bias commute with the maximum
+        t = self.gate(f).sigmoid()
+        f = t * self.candidate(f).relu() + (1 - t) * f
+        logits: Tensor = self.out(self.hidden(self.dropout(f)))
+        return logits.view(len(x), -1).float()
+
+    def _largest(self, e: Tensor, weight: Tensor) -> Tensor:
+        """The largest response (n, maps) of each convolution on rows e (n, T E / S).
+
+        Where it is is found without a graph, and there it is computed again: backward touches one window a map, not all T.
+        """
+        width = weight.shape[1]
+        with torch.no_grad():
+            windows = e.unfold(1, width, self.size)  # (n, T', width)
+            place = torch.cat([F.linear(part, weight).max(1).indices for part in windows.split(64)]) * self.size
+        return sum((e.gather(1, place + j) * weight[:, j] for j in range(1, width)), e.gather(1, place) * weight[:, 0])

@@ -1,12 +1,13 @@
-"""Estimators of rewards and gradients for generators whose samples cannot be differentiated."""
+"""Estimators of rewards and gradients for generators whose samples cannot be differentiated, and samples that can."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Completes(Protocol):
@@ -72,3 +73,43 @@ def policy_gradient(log_prob: Tensor, advantage: Tensor, mask: Tensor) -> Tensor
         mask: (B, T), true where there is a token.
     """
     return -(log_prob * advantage.detach() * mask).sum() / len(log_prob)
+
+
+Annealing = Literal["exponential", "linear", "inverse-linear", "constant"]
+
+
+def anneal(kind: Annealing, first: float, last: float, share: float) -> float:
+    """The temperature when ``share`` (0 to 1) of the way from ``first`` to ``last`` is done.
+
+    "exponential" falls by the same factor at each step, "linear" by the same amount; "inverse-linear" raises 1 / temperature by
+    the same amount. RelGAN's inverse temperature beta_max ** share (section 3.3) is "exponential" from 1 to 1 / beta_max.
+    """
+    if kind == "exponential":
+        return float(first * (last / first) ** share)
+    if kind == "linear":
+        return first + (last - first) * share
+    if kind == "inverse-linear":
+        return 1 / (1 / first + (1 / last - 1 / first) * share)
+    return first
+
+
+def gumbel(u: Tensor) -> Tensor:
+    """Standard Gumbel noise from uniform numbers in [0, 1)."""
+    return -(-u.clamp(min=torch.finfo(u.dtype).tiny).log()).log()
+
+
+def gumbel_softmax(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """Relaxed one-hot samples (..., V) of softmax(logits) (Jang et al., 2017, eq. 2; Maddison et al., 2017, eq. 10).
+
+    Args:
+        logits: (..., V) unnormalised log-probabilities.
+        noise: (..., V) Gumbel noise; logits + noise is largest at an exact sample (Gumbel-max).
+        temperature: towards 0 the vectors become that sample's one-hot, with growing temperature uniform.
+    """
+    return ((logits + noise) / temperature).softmax(-1)
+
+
+def straight_through(relaxed: Tensor) -> Tensor:
+    """The one-hot vector of the largest entry, with the gradient of ``relaxed`` (Bengio et al., 2013; Jang et al., 2017, 2.2)."""
+    hard = F.one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)
+    return hard + (relaxed - relaxed.detach())

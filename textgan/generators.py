@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,64 +13,65 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import UserError
+from .estimators import gumbel_softmax, straight_through
 from .sampling import project_and_draw
 
-State = tuple[Tensor, ...]  # LSTM: (h, c), GRU: (h,); each (layers, rows, H)
+State = tuple[Tensor, ...]  # each (layers, rows, ...); the last layer of the first part is what ``out`` reads
 
 
-@dataclass(frozen=True)
-class RNNConfig:
-    """Sizes of an RNNGenerator; defaults are SeqGAN's oracle experiment (V is the corpus's)."""
-
-    vocab_size: int
-    embedding_dim: int = 32
-    hidden_dim: int = 32
-    num_layers: int = 1
-    cell: Literal["lstm", "gru"] = "lstm"
-    dropout: float = 0.0
-    bos: int = 1
-    eos: int | None = 2
-    pad: int = 0
-    banned: tuple[int, ...] = ()
-
-
-class RNNGenerator(nn.Module):
-    """An LSTM or GRU language model p(x_t | x_<t), generator and policy of the text GANs.
+class Generator(nn.Module):
+    """What all generators share: p(x) as the product of p(x_t | x_<t), scored, drawn and completed token by token.
 
     A sequence x is (B, T) ids without BOS; where the config names an EOS, what follows the first one is padding and carries
-    no probability. ``banned`` tokens (BOS, padding, unknown) have probability zero.
+    no probability. ``banned`` tokens (BOS, padding) have probability zero.
+
+    A subclass has a ``kind``, a ``Config``, the layer ``out`` and the ways to begin (``_start``) and to read a token (``_step``).
     """
 
+    kind: ClassVar[str]
+    Config: ClassVar[Any]
     ban: Tensor
-    rnn: nn.LSTM | nn.GRU
+    out: nn.Linear
 
-    def __init__(self, config: RNNConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
-        kind = nn.LSTM if config.cell == "lstm" else nn.GRU
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
         self.dropout = nn.Dropout(config.dropout)
-        between = config.dropout if config.num_layers > 1 else 0.0
-        self.rnn = kind(config.embedding_dim, config.hidden_dim, config.num_layers, batch_first=True, dropout=between)
-        self.out = nn.Linear(config.hidden_dim, config.vocab_size)
         allowed = torch.zeros(config.vocab_size)
         allowed[list(config.banned)] = -torch.inf
         self.register_buffer("ban", allowed, persistent=False)
+
+    def _start(self, rows: int) -> State:
+        """The state before the first token."""
+        raise NotImplementedError
+
+    def _step(self, below: Tensor, state: State) -> State:
+        """The state after reading one token's vector (rows, E) in every row."""
+        raise NotImplementedError
 
     def mask(self, x: Tensor) -> Tensor:
         """True at the tokens of x (B, T) up to and including the first EOS."""
         if self.config.eos is None:
             return torch.ones_like(x, dtype=torch.bool)
         end = x == self.config.eos
-        return end.cumsum(1) - end.long() == 0
+        ended: Tensor = end.cumsum(1) - end.long()
+        return ended == 0
 
     def _inputs(self, x: Tensor) -> Tensor:
         return F.pad(x[:, :-1], (1, 0), value=self.config.bos)
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """What ``out`` reads (B, T, H) at each place of x (B, T): the state after BOS and the tokens before it."""
+        state, found = self._start(len(x)), []
+        for below in self.dropout(self.embedding(self._inputs(x))).unbind(1):
+            state = self._step(below, state)
+            found.append(state[0][-1])
+        return torch.stack(found, 1)
+
     def logits(self, x: Tensor) -> Tensor:
         """Scores (B, T, V) of every possible token at each place of x (B, T), given those before it."""
-        h, _ = self.rnn(self.dropout(self.embedding(self._inputs(x))))
-        scores: Tensor = self.out(self.dropout(h)) + self.ban
+        scores: Tensor = self.out(self.dropout(self.hidden(x))) + self.ban
         return scores
 
     def log_prob(self, x: Tensor, temperature: float = 1.0) -> Tensor:
@@ -78,26 +79,6 @@ class RNNGenerator(nn.Module):
         scores = self.logits(x) / temperature if temperature != 1 else self.logits(x)
         picked = -F.cross_entropy(scores.flatten(0, 1), x.flatten(), reduction="none").view_as(x)
         return picked.masked_fill(~self.mask(x), 0.0)
-
-    def _start(self, rows: int) -> State:
-        shape = (self.config.num_layers, rows, self.config.hidden_dim)
-        zeros = self.out.weight.new_zeros(shape)
-        return (zeros, zeros.clone()) if self.config.cell == "lstm" else (zeros,)
-
-    def _step(self, token: Tensor, state: State) -> State:
-        """The state after reading one token (rows,) in every row."""
-        below = self.embedding(token)
-        layers: list[State] = []
-        for k in range(self.config.num_layers):
-            weights = [getattr(self.rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-            new: State
-            if self.config.cell == "lstm":
-                new = torch.lstm_cell(below, (state[0][k], state[1][k]), *weights)
-            else:
-                new = (torch.gru_cell(below, state[0][k], *weights),)
-            layers.append(new)
-            below = new[0]
-        return tuple(torch.stack(parts) for parts in zip(*layers, strict=True))
 
     @torch.no_grad()
     def sample(
@@ -134,7 +115,7 @@ class RNNGenerator(nn.Module):
         state = self._start(n)
         bias = self.out.bias + self.ban
         for t in range(length):
-            state = self._step(token, state)
+            state = self._step(self.embedding(token), state)
             if t < given and prompt is not None:
                 token = prompt[t].to(device).expand(n)
             else:
@@ -168,7 +149,7 @@ class RNNGenerator(nn.Module):
         numbers = u.permute(1, 0, 2, 3).reshape(-1, length)
         bias = self.out.bias + self.ban
         each = batch * n  # rows a prefix
-        real = self._step(torch.full((batch,), self.config.bos, device=x.device), self._start(batch))
+        real = self._step(self.embedding(torch.full((batch,), self.config.bos, device=x.device)), self._start(batch))
         running: State = tuple(part.new_empty(part.shape[0], prefixes * each, part.shape[2]) for part in real)
         ended = None
         if self.config.eos is not None:
@@ -176,10 +157,10 @@ class RNNGenerator(nn.Module):
             ended = done.t().repeat_interleave(n, dim=1).reshape(-1)  # (rows,)
         for s in range(1, length):
             rows = s * each
-            real = self._step(x[:, s - 1], real)  # has read x[:, :s], the prefix of length s
+            real = self._step(self.embedding(x[:, s - 1]), real)  # has read x[:, :s], the prefix of length s
             if s > 1:
                 old = rows - each
-                moved = self._step(flat[:old, s - 1], tuple(part[:, :old] for part in running))
+                moved = self._step(self.embedding(flat[:old, s - 1]), tuple(part[:, :old] for part in running))
                 for part, new in zip(running, moved, strict=True):
                     part[:, :old] = new
             for part, new in zip(running, real, strict=True):
@@ -191,21 +172,197 @@ class RNNGenerator(nn.Module):
             flat[:rows, s] = token
         return tokens.permute(1, 0, 2, 3)
 
+    def relax(self, noise: Tensor, temperature: float, *, hard: bool = False, feed_back: bool = True) -> tuple[Tensor, Tensor]:
+        """Draw sequences as vectors over the vocabulary, through which gradients flow (Jang et al., 2017, eq. 2).
+
+        Args:
+            noise: (B, T, V) Gumbel noise.
+            temperature: of the softmax; towards 0 the vectors become one-hot.
+            hard: make the vectors one-hot and give them the relaxed ones' gradient (straight-through).
+            feed_back: G reads its own vectors as the next input, so that gradients flow through what it reads; otherwise the
+                tokens.
+
+        Returns:
+            Vectors (B, T, V), and the tokens (B, T) where they are largest; where G reads one-hot vectors or tokens, these are
+            exact samples, whatever the temperature. After EOS both are padding.
+        """
+        batch, length, size = noise.shape
+        token = torch.full((batch,), self.config.bos, device=noise.device)
+        done = torch.zeros(batch, 1, dtype=torch.bool, device=noise.device)
+        below, state = self.embedding(token), self._start(batch)
+        padding = F.one_hot(torch.tensor(self.config.pad, device=noise.device), size).to(noise.dtype)
+        vectors, tokens = [], []
+        for t in range(length):
+            state = self._step(below, state)
+            scores = (self.out(state[0][-1]) + self.ban).to(noise.dtype)
+            vector = gumbel_softmax(scores, noise[:, t], temperature)
+            vector = straight_through(vector) if hard else vector
+            token = (scores + noise[:, t]).argmax(1).masked_fill(done[:, 0], self.config.pad)
+            vector = torch.where(done, padding, vector)
+            if self.config.eos is not None:
+                done = done | (token == self.config.eos).unsqueeze(1)
+            below = vector @ self.embedding.weight if feed_back else self.embedding(token)
+            vectors.append(vector)
+            tokens.append(token)
+        return torch.stack(vectors, 1), torch.stack(tokens, 1)
+
     def save_pretrained(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors."""
-        save(self, self.config, "rnn", folder)
+        save(self, self.config, self.kind, folder)
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> RNNGenerator:
+    def from_pretrained(cls, folder: Path | str) -> Self:
         """Load what save_pretrained wrote.
 
         Raises:
             UserError: the folder holds no such model.
         """
-        config, weights = read(folder, "rnn")
-        model = cls(RNNConfig(**{**config, "banned": tuple(config["banned"])}))
+        config, weights = read(folder, cls.kind)
+        model = cls(cls.Config(**{**config, "banned": tuple(config["banned"])}))
         model.load_state_dict(weights)
         return model.eval()
+
+
+@dataclass(frozen=True)
+class RNNConfig:
+    """Sizes of an RNNGenerator; defaults are SeqGAN's oracle experiment (V is the corpus's)."""
+
+    vocab_size: int
+    embedding_dim: int = 32
+    hidden_dim: int = 32
+    num_layers: int = 1
+    cell: Literal["lstm", "gru"] = "lstm"
+    dropout: float = 0.0
+    bos: int = 1
+    eos: int | None = 2
+    pad: int = 0
+    banned: tuple[int, ...] = ()
+
+
+class RNNGenerator(Generator):
+    """An LSTM or GRU language model, generator and policy of the text GANs."""
+
+    kind = "rnn"
+    Config = RNNConfig
+    rnn: nn.LSTM | nn.GRU
+
+    def __init__(self, config: RNNConfig) -> None:
+        super().__init__(config)
+        kind = nn.LSTM if config.cell == "lstm" else nn.GRU
+        between = config.dropout if config.num_layers > 1 else 0.0
+        self.rnn = kind(config.embedding_dim, config.hidden_dim, config.num_layers, batch_first=True, dropout=between)
+        self.out = nn.Linear(config.hidden_dim, config.vocab_size)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """States (B, T, H); all steps at once."""
+        found: Tensor = self.rnn(self.dropout(self.embedding(self._inputs(x))))[0]
+        return found
+
+    def _start(self, rows: int) -> State:
+        shape = (self.config.num_layers, rows, self.config.hidden_dim)
+        zeros = self.out.weight.new_zeros(shape)
+        return (zeros, zeros.clone()) if self.config.cell == "lstm" else (zeros,)
+
+    def _step(self, below: Tensor, state: State) -> State:
+        layers: list[State] = []
+        for k in range(self.config.num_layers):
+            weights = [getattr(self.rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            new: State
+            if self.config.cell == "lstm":
+                new = torch.lstm_cell(below, (state[0][k], state[1][k]), *weights)
+            else:
+                new = (torch.gru_cell(below, state[0][k], *weights),)
+            layers.append(new)
+            below = new[0]
+        return tuple(torch.stack(parts) for parts in zip(*layers, strict=True))
+
+
+@dataclass(frozen=True)
+class RMCConfig:
+    """Sizes of an RMCGenerator; defaults are RelGAN's (appendix B, and the authors' code)."""
+
+    vocab_size: int
+    embedding_dim: int = 32
+    slots: int = 1
+    heads: int = 2
+    head_size: int = 256
+    dropout: float = 0.0
+    bos: int = 1
+    eos: int | None = 2
+    pad: int = 0
+    banned: tuple[int, ...] = ()
+
+
+class RelationalMemory(nn.Module):
+    """A memory of slots that attend to each other and to the input (Santoro et al., 2018, section 3), gated as a whole ("unit").
+
+    D is heads times head size, the width of a slot.
+    """
+
+    def __init__(self, input_size: int, slots: int, heads: int, head_size: int) -> None:
+        super().__init__()
+        self.slots, self.heads = slots, heads
+        width = self.width = heads * head_size
+        self.project = nn.Linear(input_size, width)
+        self.qkv, self.norm_qkv = nn.Linear(width, 3 * width), nn.LayerNorm(3 * width)
+        self.norm_attended, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        self.gate_input, self.gate_memory = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        """The memory (B, S, D) after an input (B, E)."""
+        x = self.project(x).unsqueeze(1)  # (B, 1, D)
+        qkv = self.norm_qkv(self.qkv(torch.cat([memory, x], 1)))
+        q, k, v = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, 2)
+        )  # (B, heads, S + 1, D / heads)
+        attended = F.scaled_dot_product_attention(q[:, :, : self.slots], k, v)  # the input's own row is not kept
+        new = self.norm_attended(memory + attended.transpose(1, 2).flatten(2))
+        new = self.norm_out(new + self.mlp(new))
+        enter, stay = (self.gate_input(x) + self.gate_memory(memory.tanh())).chunk(2, 2)
+        gated: Tensor = enter.sigmoid() * new.tanh() + (stay + 1).sigmoid() * memory
+        return gated
+
+
+class RMCGenerator(Generator):
+    """A language model whose state is a relational memory: RelGAN's generator."""
+
+    kind = "rmc"
+    Config = RMCConfig
+
+    def __init__(self, config: RMCConfig) -> None:
+        super().__init__(config)
+        self.memory = RelationalMemory(config.embedding_dim, config.slots, config.heads, config.head_size)
+        self.out = nn.Linear(config.slots * self.memory.width, config.vocab_size)
+        nn.init.trunc_normal_(self.embedding.weight, std=config.vocab_size**-0.5)  # as the authors' code, like the rest
+        for layer in (m for m in self.modules() if isinstance(m, nn.Linear)):
+            nn.init.trunc_normal_(layer.weight, std=layer.in_features**-0.5)
+            nn.init.zeros_(layer.bias)
+
+    def _start(self, rows: int) -> State:
+        first = torch.eye(self.memory.slots, self.memory.width, device=self.out.weight.device, dtype=self.out.weight.dtype)
+        return (first.flatten().expand(1, rows, -1),)
+
+    def _step(self, below: Tensor, state: State) -> State:
+        memory = self.memory(below, state[0][0].unflatten(1, (self.memory.slots, -1)))
+        return (memory.flatten(1).unsqueeze(0),)
+
+
+GENERATORS: tuple[type[Generator], ...] = (RNNGenerator, RMCGenerator)
+
+
+def load_generator(folder: Path | str) -> Generator:
+    """The generator in a folder, of whatever kind it is.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    try:
+        kind = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kind = ""
+    found = next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), RNNGenerator)
+    return found.from_pretrained(folder)
 
 
 def save(module: nn.Module, config: Any, kind: str, folder: Path | str) -> None:

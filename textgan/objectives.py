@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +17,59 @@ def d_logistic(real: Tensor, fake: Tensor) -> Tensor:
         fake: (m,) logits of generated samples.
     """
     return (F.softplus(-real).sum() + F.softplus(fake).sum()) / (real.numel() + fake.numel())
+
+
+def g_nonsaturating(fake: Tensor) -> Tensor:
+    """The generator's loss, the mean of -log D(fake) (GAN, section 3).
+
+    Args:
+        fake: (n,) logits of generated samples.
+    """
+    return F.softplus(-fake).mean()
+
+
+def relativistic(better: Tensor, worse: Tensor) -> Tensor:
+    """The mean of -log s(better - worse) (RSGAN; Jolicoeur-Martineau, 2019, section 4.1).
+
+    D minimises it for (real, fake), G for (fake, real).
+
+    Args:
+        better: (n,) logits.
+        worse: (n,) logits.
+    """
+    return F.softplus(worse - better).mean()
+
+
+def d_hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's hinge loss: scores of real samples above 1, of generated ones below -1 (Lim and Ye, 2017).
+
+    Args:
+        real: (n,) scores of real samples.
+        fake: (m,) scores of generated samples.
+    """
+    return (1 - real).relu().mean() + (1 + fake).relu().mean()
+
+
+def wasserstein(better: Tensor, worse: Tensor) -> Tensor:
+    """The critic's loss, the mean score of ``worse`` less that of ``better`` (WGAN, eq. 2): (real, fake) is the critic's."""
+    return worse.mean() - better.mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, u: Tensor) -> Tensor:
+    """How far the norm of the critic's gradient is from 1, squared, between real and generated samples (WGAN-GP, eq. 3).
+
+    Args:
+        critic: gives scores (n, ...) of samples.
+        real: (n, ...) samples.
+        fake: (n, ...) samples.
+        u: (n,) uniform numbers: where between the two the gradient is taken.
+    """
+    u = u.view(-1, *[1] * (real.dim() - 1))
+    x = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
+    score = critic(x)
+    (gradient,) = torch.autograd.grad(score.flatten(1).mean(1).sum() if score.dim() > 1 else score.sum(), x, create_graph=True)
+    penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def nll(log_prob: Tensor, mask: Tensor, tokens: Tensor | None = None) -> Tensor:

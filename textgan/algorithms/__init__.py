@@ -10,6 +10,8 @@ from ..errors import UserError
 ALGORITHMS = {
     "mle": "textgan.algorithms.mle:MLE",
     "seqgan": "textgan.algorithms.seqgan:SeqGAN",
+    "gumbel": "textgan.algorithms.gumbel:GumbelGAN",
+    "relgan": "textgan.algorithms.relgan:RelGAN",
     "word2vec": "textgan.algorithms.word2vec:Word2Vec",
     "skipthought": "textgan.algorithms.skipthought:SkipThought",
     "quickthought": "textgan.algorithms.quickthought:QuickThought",
@@ -17,6 +19,8 @@ ALGORITHMS = {
 SUMMARIES = {
     "mle": "LSTM or GRU language model by maximum likelihood: the baseline of every text GAN",
     "seqgan": "SeqGAN (Yu et al., 2017): policy gradient with Monte Carlo rollouts against a CNN-Highway discriminator",
+    "gumbel": "Gumbel-softmax GAN (Kusner and Hernandez-Lobato, 2016): samples made differentiable, trained through D",
+    "relgan": "RelGAN (Nie et al., 2019): relational memory, many representations, relativistic loss",
     "word2vec": "vectors of words (Mikolov et al., 2013): skip-gram or CBOW, through gensim",
     "skipthought": "Skip-Thought (Kiros et al., 2015): a sentence encoder that writes the sentences before and after",
     "quickthought": "Quick-Thoughts (Logeswaran and Lee, 2018): a sentence encoder that tells true neighbours from others",

@@ -86,7 +86,7 @@ def check_config(config: Any) -> None:
         elif f.name == "discount":
             if not 0 < value <= 1:
                 raise UserError(f"{flag} must lie in (0, 1]; received {value}")
-        elif f.name in ("clip",) or f.name.endswith("lr"):
+        elif f.name in ("clip", "beta_max") or f.name.endswith(("lr", "temperature")):
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
         elif value < (0 if isinstance(value, float) or f.name.endswith(("_epochs", "rounds", "rollouts")) else 1):

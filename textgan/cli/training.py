@@ -301,7 +301,11 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
     finally:
         workers.stop()
     if workers.main:
-        use = f"`textgan generate {path}` writes sentences" if hasattr(made, "G") else f"`textgan nearest {path} TEXT` finds its like"
+        use = (
+            f"`textgan generate {path}` writes sentences"
+            if hasattr(made, "G")
+            else f"`textgan nearest {path} TEXT` finds its like"
+        )
         say(f"{steps} of {total} steps done; {use}, `textgan report {path}` writes a page")
     return 0
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..corpus import Sentences
-from ..generators import RNNGenerator
+from ..generators import Generator
 
 
 @torch.no_grad()
-def sequence_nll(model: RNNGenerator, x: Tensor, temperature: float = 1.0, piece: int = 256) -> Tensor:
+def sequence_nll(model: Generator, x: Tensor, temperature: float = 1.0, piece: int = 256) -> Tensor:
     """Nats (N, 2) and tokens, EOS included, padding not, of each sequence of x (N, T) under a generator in eval mode."""
     mode, device = model.training, model.out.weight.device
     model.eval()
@@ -23,7 +23,7 @@ def sequence_nll(model: RNNGenerator, x: Tensor, temperature: float = 1.0, piece
     return torch.cat(rows) if rows else torch.zeros(0, 2, dtype=torch.float64, device=device)
 
 
-def nll_test(model: RNNGenerator, sentences: Sentences, length: int, limit: int = 10_000) -> dict[str, float]:
+def nll_test(model: Generator, sentences: Sentences, length: int, limit: int = 10_000) -> dict[str, float]:
     """Negative log-likelihood of held-out sentences, EOS included, padding not.
 
     Args:
@@ -50,7 +50,7 @@ def nll_test(model: RNNGenerator, sentences: Sentences, length: int, limit: int 
     }
 
 
-def draw(model: RNNGenerator, n: int, length: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
+def draw(model: Generator, n: int, length: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
     """Samples (n, length) of a generator in eval mode; the same seed gives the same."""
     device, mode = model.out.weight.device, model.training
     u = torch.rand(n, length, generator=torch.Generator(device).manual_seed(seed), device=device)
@@ -60,7 +60,7 @@ def draw(model: RNNGenerator, n: int, length: int, seed: int = 0, temperature: f
     return x
 
 
-def nll_oracle(model: RNNGenerator, oracle: RNNGenerator, length: int, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
+def nll_oracle(model: Generator, oracle: Generator, length: int, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
     """The oracle's negative log-likelihood of the model's samples, in nats a token (SeqGAN, eq. 9).
 
     It rewards sharpness: read it beside ``nll_test``.
@@ -69,7 +69,7 @@ def nll_oracle(model: RNNGenerator, oracle: RNNGenerator, length: int, samples: 
     return {"nll_oracle": nats / tokens, "oracle_samples": samples}
 
 
-def nll_div(model: RNNGenerator, length: int, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
+def nll_div(model: Generator, length: int, samples: int = 10_000, seed: int = 0) -> dict[str, float]:
     """A generator's negative log-likelihood of its own samples, in nats a token: low where it says always the same."""
     nats, tokens = sequence_nll(model, draw(model, samples, length, seed)).sum(0).tolist()
     return {"nll_div": nats / tokens}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..decode import Decodes, texts
-from ..generators import RNNGenerator
+from ..generators import Generator
 from .bleu import Words, self_bleu, sentence_bleu
 from .embedding import frechet_distance
 from .language_models import ngram_nll
@@ -84,7 +84,7 @@ def measure_text(samples: Sequence[Words], text: Text, seed: int = 0) -> dict[st
 
 
 def measure(
-    model: RNNGenerator,
+    model: Generator,
     temperature: float,
     *,
     n: int,
@@ -92,7 +92,7 @@ def measure(
     held_out: torch.Tensor,
     tokenizer: Decodes | None = None,
     text: Text | None = None,
-    oracle: RNNGenerator | None = None,
+    oracle: Generator | None = None,
     encode: Encode | None = None,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
