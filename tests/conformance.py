@@ -19,6 +19,10 @@ TINY = {
         "pretrain_epochs": 1, "rounds": 3, "d_steps": 2, "batch": 32, "embedding_dim": 6, "slots": 2, "head_size": 4,
         "representations": 4, "d_embedding_dim": 8,
     },
+    "maskgan": {
+        "lm_epochs": 1, "fill_epochs": 1, "d_pretrain_steps": 2, "rounds": 3, "batch": 32, "embedding_dim": 6, "mask": "random",
+        "last_mask_rate": 0.8,
+    },
     "word2vec": {"epochs": 4, "vector_size": 6, "min_count": 1, "piece": 50, "sample": 0.0},
     "skipthought": {
         "epochs": 2, "batch": 16, "embedding_dim": 6, "hidden_dim": 8, "sampled": 5, "word_dropout": 0.2, "embeddings": "none",
@@ -26,7 +30,7 @@ TINY = {
     "quickthought": {"epochs": 3, "batch": 32, "embedding_dim": 6, "hidden_dim": 8, "embeddings": "none"},
 }  # fmt: skip
 CANCEL = {"relgan": {"hidden.bias", "out.bias"}}  # constants of the scores, whose difference the relativistic loss takes
-GENERATORS = ["mle", "seqgan", "gumbel", "relgan"]
+GENERATORS = ["mle", "seqgan", "gumbel", "relgan", "maskgan"]
 
 
 def build(name, corpus, seed=0, **changes):

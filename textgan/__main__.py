@@ -11,6 +11,7 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan train ALGORITHM --data FILE --run DIR   train (mle, seqgan, word2vec, skipthought, ...)
   textgan resume DIR                              go on with a run that was stopped or killed
   textgan generate DIR -n 20                      write sentences, from a run or any checkpoint
+  textgan fill DIR "the ___ sat on the ___2"      words for the blanks of a sentence; maskgan runs
   textgan encode DIR in.txt out.npy               vectors of sentences, from a skipthought or quickthought run
   textgan nearest DIR "a red car" --among in.txt  the nearest sentences; or words, from a word2vec run
   textgan analogy DIR king man woman              what is to the third as the first to the second; word2vec runs
@@ -33,6 +34,7 @@ COMMANDS = (
     "train",
     "resume",
     "generate",
+    "fill",
     "encode",
     "nearest",
     "analogy",

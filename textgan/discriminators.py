@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .generators import read, save
+from .generators.masked import Seq2Seq
 
 WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 MAPS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -163,3 +164,45 @@ class RelGANDiscriminator(nn.Module):
             windows = e.unfold(1, width, self.size)  # (n, T', width)
             place = torch.cat([F.linear(part, weight).max(1).indices for part in windows.split(64)]) * self.size
         return sum((e.gather(1, place + j) * weight[:, j] for j in range(1, width)), e.gather(1, place) * weight[:, 0])
+
+
+@dataclass(frozen=True)
+class MaskDiscriminatorConfig:
+    """Sizes of a MaskDiscriminator; defaults are MaskGAN's on PTB."""
+
+    vocab_size: int
+    embedding_dim: int = 650
+    num_layers: int = 2
+    dropout: float = 0.0
+    pad: int = 0
+
+
+class MaskDiscriminator(nn.Module):
+    """How real each token of a filled sentence is, given the sentence with its blanks (MaskGAN, section 2.1).
+
+    Its encoder reads m(x), so that it knows which tokens were given; its decoder reads the filled sentence from left to right.
+    """
+
+    def __init__(self, config: MaskDiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.embedding_dim
+        self.embedding = nn.Embedding(config.vocab_size, size)
+        self.blank = nn.Parameter(torch.empty(size).uniform_(-0.05, 0.05))
+        self.seq2seq = Seq2Seq(size, config.num_layers, config.dropout)
+        self.out = nn.Linear(size, 1)
+        nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
+
+    def forward(self, filled: Tensor, x: Tensor, present: Tensor) -> Tensor:
+        """Logits (B, T) that each token of ``filled`` (B, T) is real; of x (B, T) the encoder sees what is ``present`` (B, T)."""
+        context = torch.where(present.unsqueeze(2), self.embedding(x), self.blank)
+        padding = present & (x == self.config.pad)
+        bias = torch.zeros_like(context[:, :, 0]).masked_fill(padding, -torch.inf)
+        logits: Tensor = self.out(self.seq2seq(context, bias, self.embedding(filled)))
+        return logits.squeeze(2).float()
+
+    def before(self, filled: Tensor) -> Tensor:
+        """States (B, T, H) of the decoder before each token of ``filled`` (B, T), without the encoder: what the critic reads."""
+        e = F.pad(self.embedding(filled[:, :-1]), (0, 0, 1, 0))  # nothing stands before the first
+        found: Tensor = self.seq2seq.decoder(e)[0]
+        return found

@@ -75,6 +75,22 @@ def policy_gradient(log_prob: Tensor, advantage: Tensor, mask: Tensor) -> Tensor
     return -(log_prob * advantage.detach() * mask).sum() / len(log_prob)
 
 
+def discounted_returns(reward: Tensor, discount: float) -> Tensor:
+    """What is still to come at each step: R_t = sum over s >= t of discount ** (s - t) r_s (MaskGAN, eq. 5).
+
+    Args:
+        reward: (B, T).
+        discount: in (0, 1].
+
+    Returns:
+        (B, T).
+    """
+    step = torch.arange(reward.shape[1], device=reward.device)
+    ahead = step.unsqueeze(1) - step  # (T, T): s - t
+    weights = torch.where(ahead >= 0, torch.tensor(discount, dtype=reward.dtype, device=reward.device) ** ahead.clamp(min=0), 0.0)
+    return reward @ weights
+
+
 Annealing = Literal["exponential", "linear", "inverse-linear", "constant"]
 
 

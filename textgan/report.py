@@ -23,6 +23,7 @@ STYLES = ("-", "--", ":", "-.")  # so that runs can be told apart without colour
 COLOURS = ("#1b6ca8", "#c8553d", "#2f855a", "#7b4fa3", "#8a6d1d", "#3d5a6c")
 UNITS = {
     "eval/nll_test": "NLL of held-out text (nats a token)",
+    "eval/fill_nll": "NLL of half of each held-out sentence given the rest (nats a blank)",
     "eval/nll_oracle": "NLL of samples under the oracle (nats a token)",
     "g/nll": "training NLL (nats a token)",
     "g/reward": "D's probability that a sample is real",

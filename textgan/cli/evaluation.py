@@ -158,13 +158,13 @@ def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOpti
     from .. import load
     from ..corpus import Corpus
     from ..decode import texts
-    from ..evaluate import distinct, nll_oracle, nll_test
+    from ..evaluate import distinct, held_out_nll, nll_oracle, nll_test
     from ..evaluate.nll import draw, sequence_nll
     from ..generators import RNNGenerator
 
     corpus, length = Corpus.open(run / "data"), saved["data"]["length"]
     model, tokenizer = load(path), corpus.tokenizer
-    found: Figures = nll_test(model, corpus.test, length)
+    found: Figures = held_out_nll(model, corpus.test, length)
     if tokenizer is not None and given.against:
         model.ban[tokenizer.unk] = -torch.inf  # that text has no such mark
     say(f"drawing {given.number:,} samples")

@@ -245,7 +245,7 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
     import torch
 
     from ..corpus import Corpus
-    from ..evaluate import nll_oracle, nll_test
+    from ..evaluate import held_out_nll, nll_oracle
     from ..generators import RNNGenerator
     from ..runtime import Interrupted, Run, fit
 
@@ -271,7 +271,7 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
     def figures() -> dict[str, float]:
         if hasattr(made, "evaluate"):
             return dict(made.evaluate())
-        found = nll_test(made.G, corpus.test, length)
+        found = held_out_nll(made.G, corpus.test, length)
         if oracle is not None:
             found |= nll_oracle(made.G, oracle, length, seed=options.seed)
         return found

@@ -70,7 +70,7 @@ def generate(argv: list[str]) -> int:
         tokenizer = load_tokenizer(folder)
         if not given.unknown:
             model.ban[tokenizer.unk] = -torch.inf
-    length, prompt = given.length or _trained_length(folder), None
+    length, prompt = given.length or trained_length(folder), None
     if given.prompt:
         if tokenizer is None:
             raise UserError("--prompt needs a tokenizer; this run was trained on synthetic ids")
@@ -103,7 +103,7 @@ def generate(argv: list[str]) -> int:
     return 0
 
 
-def _trained_length(folder: Path) -> int:
+def trained_length(folder: Path) -> int:
     """T of the run that a generator lies in, 20 outside of one."""
     for above in folder.resolve().parents:
         if (above / "config.json").is_file() and (above / "checkpoints").is_dir():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 LABELS = {
+    "fill_nll": "NLL of half of each held-out sentence given the rest, nats a blank",
+    "fill_perplexity": "perplexity of it",
+    "fill_perplexity_random": "perplexity of random tokens in the blanks",
     "nll_test": "NLL of held-out text, nats a token",
     "perplexity_test": "perplexity of held-out text",
     "nll_test_sequence": "NLL of held-out text, nats a sentence",
@@ -40,4 +43,9 @@ def cell(key: str, value: float | None) -> str:
         return "-"
     if key in ("distinct_sentences", "longest_copy_max", "vectors"):
         return f"{value:,.0f}"
-    return f"{value:.1f}" if key in ("perplexity_test", "length_mean", "length_sd", "longest_copy_mean") else f"{value:.3f}"
+    return (
+        f"{value:.1f}"
+        if key
+        in ("perplexity_test", "fill_perplexity", "fill_perplexity_random", "length_mean", "length_sd", "longest_copy_mean")
+        else f"{value:.3f}"
+    )

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..corpus import Sentences
-from ..generators import Generator
+from ..generators import Generator, MaskGenerator
+from ..generators.masked import blanks
 
 
 @torch.no_grad()
@@ -48,6 +49,46 @@ def nll_test(model: Generator, sentences: Sentences, length: int, limit: int = 1
         "perplexity_test": float(np.exp(mean)),
         "test_sentences": n,
     }
+
+
+@torch.no_grad()
+def fill_nll(
+    model: MaskGenerator, sentences: Sentences, length: int, rate: float = 0.5, limit: int = 10_000, seed: int = 0
+) -> dict[str, float]:
+    """Negative log-likelihood of the blanks of held-out sentences, one stretch of each, given the rest and the blanks before.
+
+    Args:
+        model: what is measured.
+        sentences: the held-out part.
+        length: T of the model.
+        rate: share of a sentence that is blank.
+        limit: at most this many sentences, the first.
+        seed: decides the blanks.
+
+    Returns:
+        ``fill_nll`` in nats a blank, ``fill_perplexity``, and ``fill_perplexity_random``, what random tokens would give.
+    """
+    n, device, mode = min(limit, len(sentences)), model.out.weight.device, model.training
+    x, u = (
+        torch.from_numpy(sentences.rows(np.arange(n), length)),
+        torch.rand(n, length, generator=torch.Generator().manual_seed(seed)),
+    )
+    model.eval()
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    for part, numbers in zip(x.to(device).split(256), u.to(device).split(256), strict=True):
+        blank = blanks(model.mask(part).sum(1), length, rate, "contiguous", numbers)
+        nats = -model.fill_log_prob(part, ~blank).double() * blank
+        total += torch.stack([nats.sum(), blank.sum().double()])
+    model.train(mode)
+    nats_, count = total.tolist()
+    allowed = int((model.ban == 0).sum())
+    return {"fill_nll": nats_ / count, "fill_perplexity": float(np.exp(nats_ / count)), "fill_perplexity_random": float(allowed)}
+
+
+def held_out_nll(model: Generator, sentences: Sentences, length: int) -> dict[str, float]:
+    """``nll_test``, before it ``fill_nll`` where the model is one that fills blanks."""
+    filling = fill_nll(model, sentences, length) if isinstance(model, MaskGenerator) else {}
+    return filling | nll_test(model, sentences, length)
 
 
 def draw(model: Generator, n: int, length: int, seed: int = 0, temperature: float = 1.0) -> Tensor:

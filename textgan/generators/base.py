@@ -1,20 +1,20 @@
-"""Generators of text: plain modules with a frozen config that save, load, score and sample."""
+"""What all generators share, and how modules with a frozen config are saved."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import UserError
-from .estimators import gumbel_softmax, straight_through
-from .sampling import project_and_draw
+from ..errors import UserError
+from ..estimators import gumbel_softmax, straight_through
+from ..sampling import project_and_draw
 
 State = tuple[Tensor, ...]  # each (layers, rows, ...); the last layer of the first part is what ``out`` reads
 
@@ -223,155 +223,13 @@ class Generator(nn.Module):
         return model.eval()
 
 
-@dataclass(frozen=True)
-class RNNConfig:
-    """Sizes of an RNNGenerator; defaults are SeqGAN's oracle experiment (V is the corpus's)."""
-
-    vocab_size: int
-    embedding_dim: int = 32
-    hidden_dim: int = 32
-    num_layers: int = 1
-    cell: Literal["lstm", "gru"] = "lstm"
-    dropout: float = 0.0
-    bos: int = 1
-    eos: int | None = 2
-    pad: int = 0
-    banned: tuple[int, ...] = ()
-
-
-class RNNGenerator(Generator):
-    """An LSTM or GRU language model, generator and policy of the text GANs."""
-
-    kind = "rnn"
-    Config = RNNConfig
-    rnn: nn.LSTM | nn.GRU
-
-    def __init__(self, config: RNNConfig) -> None:
-        super().__init__(config)
-        kind = nn.LSTM if config.cell == "lstm" else nn.GRU
-        between = config.dropout if config.num_layers > 1 else 0.0
-        self.rnn = kind(config.embedding_dim, config.hidden_dim, config.num_layers, batch_first=True, dropout=between)
-        self.out = nn.Linear(config.hidden_dim, config.vocab_size)
-
-    def hidden(self, x: Tensor) -> Tensor:
-        """States (B, T, H); all steps at once."""
-        found: Tensor = self.rnn(self.dropout(self.embedding(self._inputs(x))))[0]
-        return found
-
-    def _start(self, rows: int) -> State:
-        shape = (self.config.num_layers, rows, self.config.hidden_dim)
-        zeros = self.out.weight.new_zeros(shape)
-        return (zeros, zeros.clone()) if self.config.cell == "lstm" else (zeros,)
-
-    def _step(self, below: Tensor, state: State) -> State:
-        layers: list[State] = []
-        for k in range(self.config.num_layers):
-            weights = [getattr(self.rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-            new: State
-            if self.config.cell == "lstm":
-                new = torch.lstm_cell(below, (state[0][k], state[1][k]), *weights)
-            else:
-                new = (torch.gru_cell(below, state[0][k], *weights),)
-            layers.append(new)
-            below = new[0]
-        return tuple(torch.stack(parts) for parts in zip(*layers, strict=True))
-
-
-@dataclass(frozen=True)
-class RMCConfig:
-    """Sizes of an RMCGenerator; defaults are RelGAN's (appendix B, and the authors' code)."""
-
-    vocab_size: int
-    embedding_dim: int = 32
-    slots: int = 1
-    heads: int = 2
-    head_size: int = 256
-    dropout: float = 0.0
-    bos: int = 1
-    eos: int | None = 2
-    pad: int = 0
-    banned: tuple[int, ...] = ()
-
-
-class RelationalMemory(nn.Module):
-    """A memory of slots that attend to each other and to the input (Santoro et al., 2018, section 3), gated as a whole ("unit").
-
-    D is heads times head size, the width of a slot.
-    """
-
-    def __init__(self, input_size: int, slots: int, heads: int, head_size: int) -> None:
-        super().__init__()
-        self.slots, self.heads = slots, heads
-        width = self.width = heads * head_size
-        self.project = nn.Linear(input_size, width)
-        self.qkv, self.norm_qkv = nn.Linear(width, 3 * width), nn.LayerNorm(3 * width)
-        self.norm_attended, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-        self.gate_input, self.gate_memory = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """The memory (B, S, D) after an input (B, E)."""
-        x = self.project(x).unsqueeze(1)  # (B, 1, D)
-        qkv = self.norm_qkv(self.qkv(torch.cat([memory, x], 1)))
-        q, k, v = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, 2)
-        )  # (B, heads, S + 1, D / heads)
-        attended = F.scaled_dot_product_attention(q[:, :, : self.slots], k, v)  # the input's own row is not kept
-        new = self.norm_attended(memory + attended.transpose(1, 2).flatten(2))
-        new = self.norm_out(new + self.mlp(new))
-        enter, stay = (self.gate_input(x) + self.gate_memory(memory.tanh())).chunk(2, 2)
-        gated: Tensor = enter.sigmoid() * new.tanh() + (stay + 1).sigmoid() * memory
-        return gated
-
-
-class RMCGenerator(Generator):
-    """A language model whose state is a relational memory: RelGAN's generator."""
-
-    kind = "rmc"
-    Config = RMCConfig
-
-    def __init__(self, config: RMCConfig) -> None:
-        super().__init__(config)
-        self.memory = RelationalMemory(config.embedding_dim, config.slots, config.heads, config.head_size)
-        self.out = nn.Linear(config.slots * self.memory.width, config.vocab_size)
-        nn.init.trunc_normal_(self.embedding.weight, std=config.vocab_size**-0.5)  # as the authors' code, like the rest
-        for layer in (m for m in self.modules() if isinstance(m, nn.Linear)):
-            nn.init.trunc_normal_(layer.weight, std=layer.in_features**-0.5)
-            nn.init.zeros_(layer.bias)
-
-    def _start(self, rows: int) -> State:
-        first = torch.eye(self.memory.slots, self.memory.width, device=self.out.weight.device, dtype=self.out.weight.dtype)
-        return (first.flatten().expand(1, rows, -1),)
-
-    def _step(self, below: Tensor, state: State) -> State:
-        memory = self.memory(below, state[0][0].unflatten(1, (self.memory.slots, -1)))
-        return (memory.flatten(1).unsqueeze(0),)
-
-
-GENERATORS: tuple[type[Generator], ...] = (RNNGenerator, RMCGenerator)
-
-
-def load_generator(folder: Path | str) -> Generator:
-    """The generator in a folder, of whatever kind it is.
-
-    Raises:
-        UserError: the folder holds none.
-    """
-    try:
-        kind = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind = ""
-    found = next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), RNNGenerator)
-    return found.from_pretrained(folder)
-
-
 def save(module: nn.Module, config: Any, kind: str, folder: Path | str) -> None:
     """Write a module's frozen config and weights into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"model_type": f"textgan-{kind}", **asdict(config)}, indent=1)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in module.state_dict().items()}, folder / "model.safetensors")
+    save_file({k: v.contiguous().clone() for k, v in module.state_dict().items()}, folder / "model.safetensors")
 
 
 def read(folder: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
