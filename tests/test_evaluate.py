@@ -214,7 +214,7 @@ def test_evaluate_prints_a_table_and_writes_json(run, text):
     assert done.returncode == 0, done.stderr
     assert "BLEU-2" in done.stdout
     assert "real text" in done.stdout
-    assert "50 samples against 8 held-out sentences" in done.stdout
+    assert "samples: 50; held-out sentences: 8. The column" in done.stdout
     saved = json.loads((run / "eval" / "samples.json").read_text())
     assert set(saved["real"]) <= set(saved["model"])
     again = json.loads(textgan("evaluate", run, "-n", 50, "--format", "json").stdout)
@@ -230,6 +230,11 @@ def test_evaluate_judges_text_of_any_program(text, tmp_path):
     found = json.loads(textgan(*words_).stdout)
     assert found["model"]["copied_sentences"] == 0.5
     assert found["samples"] == 2
+    alone = json.loads(textgan(*words_[:-4], "--format", "json").stdout)  # no training text: held-out text beside itself
+    lines = words(text.read_text().splitlines())
+    expected = self_bleu(lines)[np.sort(np.random.default_rng(0).permutation(len(lines))[:2])].mean(0)
+    assert alone["real"]["bleu_3"] == pytest.approx(expected[2])
+    assert "lm_nll" not in alone["real"]
     assert textgan("evaluate", "--samples", other).returncode == 2
     for wrong, told in (
         (["--against", "nowhere.txt"], "no such file"),

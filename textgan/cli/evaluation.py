@@ -198,13 +198,14 @@ def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOpti
 def _judge_texts(
     samples: list[str], real: list[str], training: list[str], given: EvaluateOptions, cut: Any, found: Figures
 ) -> dict[str, Any]:
+    from ..evaluate import self_bleu
     from ..evaluate.samples import compare_texts
     from ..evaluate.words import words
 
     encode = load_encoder(given.encoder) if given.encoder else None
     cut = cut if given.cut == "auto" else given.cut
     s, r, t = (words(text, cut) for text in (samples, real, training))
-    say(f"comparing {len(s):,} samples with {len(r):,} real sentences")
+    say(f"comparing samples ({len(s):,}) with real sentences ({len(r):,})")
     found = found | compare_texts(s, r, t, hypotheses=given.hypotheses, seed=given.seed)
     beside: Figures = {}
     if t:  # real text in the place of the samples: as many sentences of the training text
@@ -212,6 +213,11 @@ def _judge_texts(
         beside = compare_texts([t[i] for i in chosen], r, [], hypotheses=given.hypotheses, seed=given.seed)
         held_out = compare_texts(r, r[:1], t, n=1, hypotheses=1)
         beside |= {k: held_out[k] for k in ("lm_nll", "copied_sentences", "longest_copy_mean", "longest_copy_max")}
+    elif len(r) > 1:  # no other real text: as many held-out sentences, each against all the others
+        chosen = np.sort(np.random.default_rng(given.seed).permutation(len(r))[: len(s)])
+        beside = compare_texts([r[i] for i in chosen], r[:1], [], hypotheses=given.hypotheses, seed=given.seed)
+        del beside["reverse_lm_nll"]
+        beside |= {f"bleu_{k}": float(score) for k, score in enumerate(self_bleu(r, 5, hypotheses=chosen).mean(0), 1) if k > 1}
     if encode:
         from ..evaluate.samples import compare_vectors
 
@@ -239,6 +245,8 @@ def load_encoder(path: str) -> Callable[[Sequence[str]], np.ndarray]:
     from ..encoders import SentenceEncoder
 
     if (Path(path) / "modules.json").is_file():
+        if find_spec("sentence_transformers") is None:
+            raise UserError(f"--encoder {path} needs the package sentence-transformers; pip install sentence-transformers")
         from sentence_transformers import SentenceTransformer
 
         import textgan.hf  # noqa: F401  (an exported encoder of ours is one of its modules)
@@ -297,15 +305,18 @@ def table(judged: dict[str, Any]) -> str:
     text = "".join(f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}\n" for a, b, c in rows)
     if "hypotheses" not in judged:
         return text
-    told = f"{judged['samples']:,} samples against {judged['references']:,} held-out sentences"
-    scored = "" if judged["hypotheses"] == judged["samples"] else f"; BLEU of {judged['hypotheses']:,} of the samples"
-    said = f"{text}\n{told}{scored}. "
+    told = f"samples: {judged['samples']:,}; held-out sentences: {judged['references']:,}"
+    scored = "" if judged["hypotheses"] == judged["samples"] else f"; samples that BLEU scores: {judged['hypotheses']:,}"
+    said = f"{text}\n{told}{scored}."
     if real:
         said += (
-            "The column of real text has training sentences in the place of the samples (for the model of the training text and "
-            "for copies: the held-out text). Samples with a BLEU above real text are sharper than it, not better.\n"
+            " The column of real text has training sentences in the place of the samples (for the model of the training text and "
+            "for copies: the held-out text)."
+            if judged["training"]
+            else " The column of real text has held-out sentences, each against all the others; with --training it has more."
         )
-    return said
+        said += " Samples with a BLEU above real text are sharper than it, not better."
+    return said + "\n"
 
 
 def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:

@@ -10,7 +10,7 @@ LABELS = {
     "perplexity_test": "perplexity of held-out text",
     "nll_test_sequence": "NLL of held-out text, nats a sentence",
     "nll_test_padded": "NLL of held-out text, nats a place, padding counted",
-    "nll_div": "NLL of its own samples, nats a token",
+    "nll_div": "NLL of its own samples (NLL_div), nats a token",
     "nll_oracle": "NLL of samples under the oracle, nats a token",
     "lm_nll": "NLL under a 4-gram model of the training text, nats a token",
     "reverse_lm_nll": "NLL of held-out text under a 4-gram model of it, nats a token",
