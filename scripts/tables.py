@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+FINISHED = "finished"  # a file in the folder of a run that came to its end
+
 
 def train(method: str, run: Path, data: str, seed: int, *options: str) -> None:
     """Train a run on one thread, or go on with it; what it says goes to RUN.log."""
@@ -23,6 +25,8 @@ def train(method: str, run: Path, data: str, seed: int, *options: str) -> None:
     with open(run.parent / f"{run.name}.log", "a", encoding="utf-8") as log:
         command = [sys.executable, "-m", "textgan", *words]
         subprocess.run(command, check=True, stderr=log, stdout=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if "--until" not in options:
+        (run / FINISHED).touch()
 
 
 def where_and_when() -> str:
