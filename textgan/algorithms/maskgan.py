@@ -46,7 +46,7 @@ class MaskGANConfig:
     """Epochs of in-filling by maximum likelihood."""
     d_pretrain_steps: int = 100
     """Steps of D before the game (code: 0 on PTB, 100 on IMDB)."""
-    rounds: int = 1000
+    rounds: int = 300
     """Rounds of the game, a generator step each (code: 100,000)."""
     d_steps: int = 2
     """Steps of D, and of the critic, a round (code: 2 on PTB, 8 on IMDB)."""
