@@ -1,27 +1,34 @@
-"""The command ``image-bridge``."""
+"""The command ``image-bridge``: help at once, and everything heavy only when a command needs it."""
 
 from __future__ import annotations
 
 import sys
 
-from . import __version__
+from textgan.__main__ import command_line
 
 HELP = """\
-image-bridge will turn captions into images with GANs conditioned on sentence vectors.
-It has no command yet: this release trains text GANs (see `textgan --help`).
+image-bridge will turn captions into images with GANs conditioned on sentence vectors. So far it makes the data:
+
+  image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
+                                   imagefolder, cub, coco)
+
+Try it:
+  image-bridge data shapes shapes --images 2000
+
+Options of a command: image-bridge COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
+COMMANDS = ("data",)
 
 
-def main() -> None:
-    """Say what there is; anything else is refused with exit code 2."""
-    words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
-    elif words[0] in ("-V", "--version"):
-        sys.stdout.write(f"image-bridge {__version__}\n")
-    else:
-        sys.stderr.write(f"image-bridge: there is no command yet; received {words[0]!r}; see `image-bridge --help`\n")
-        sys.exit(2)
+def main(argv: list[str] | None = None) -> None:
+    """The command ``image-bridge``."""
+
+    def run(command: str, words: list[str]) -> int:
+        from . import cli
+
+        return cli.run(command, words)
+
+    command_line("image-bridge", HELP, COMMANDS, run, list(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == "__main__":

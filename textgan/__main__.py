@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 
 HELP = """\
 textgan trains text GANs and language models on your text, and says how good they are.
@@ -49,36 +50,41 @@ COMMANDS = (
 )
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run one command; ends with exit code 2 and one line where the user made a mistake."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+def command_line(prog: str, told: str, commands: Sequence[str], run: Callable[[str, list[str]], int], argv: list[str]) -> None:
+    """Run one command of a program; ends with exit code 2 and one line where the user made a mistake.
+
+    Args:
+        prog: the program's name.
+        told: its help.
+        commands: what there is.
+        run: runs a command with its words and gives the exit code.
+        argv: the words, of which the first is the command.
+    """
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]
     if not argv or argv[0] in ("-h", "--help", "help"):
-        sys.stdout.write(HELP)
+        sys.stdout.write(told)
         return
     if argv[0] in ("-V", "--version"):
         from . import __version__
 
-        sys.stdout.write(f"textgan {__version__}\n")
+        sys.stdout.write(f"{prog} {__version__}\n")
         return
     from .errors import UserError
 
     try:
-        if argv[0] not in COMMANDS:
+        if argv[0] not in commands:
             import difflib
 
-            near = difflib.get_close_matches(argv[0], COMMANDS, 1)
-            hint = f"did you mean `textgan {near[0]}`?" if near else "see `textgan --help`"
-            raise UserError(f"unknown command; expected one of {', '.join(COMMANDS)}; received {argv[0]!r}; {hint}")
-        from . import cli
-
-        code = cli.run(argv[0], argv[1:])
+            near = difflib.get_close_matches(argv[0], commands, 1)
+            hint = f"did you mean `{prog} {near[0]}`?" if near else f"see `{prog} --help`"
+            raise UserError(f"unknown command; expected one of {', '.join(commands)}; received {argv[0]!r}; {hint}")
+        code = run(argv[0], argv[1:])
     except BrokenPipeError:  # the reader of our output left
         sys.stderr.close()
         code = 0
     except KeyboardInterrupt:  # before or after training, which saves and says so itself
-        sys.stderr.write("textgan: stopped\n")
+        sys.stderr.write(f"{prog}: stopped\n")
         code = 130
     except (UserError, OSError, ModuleNotFoundError) as error:
         if debug:
@@ -90,13 +96,24 @@ def main(argv: list[str] | None = None) -> None:
             text = (
                 f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; check the path, its rights and the disk"
             )
-        sys.stderr.write("textgan: " + " ".join(text.split()) + "\n")
+        sys.stderr.write(f"{prog}: " + " ".join(text.split()) + "\n")
         code = 2
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # threads of gloo abort now and then while Python is taken down
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code or 0)
     sys.exit(code)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command ``textgan``."""
+
+    def run(command: str, words: list[str]) -> int:
+        from . import cli
+
+        return cli.run(command, words)
+
+    command_line("textgan", HELP, COMMANDS, run, list(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def _plain(text: str) -> str:
         (r"(--[\w-]+): could not convert string to float: ('.*?')", r"\1 expects a number; received \2"),
         (r"invalid choice ('.*?') for argument '(--[\w-]+)'\. Expected one of \((.*?),?\)", r"\2 expects one of \3; received \1"),
         (r"Missing value for argument '(--[\w-]+)'", r"\1 expects a value; received none"),
-        (r"Missing from [\w ]+: +(\S+)", r"\1 is missing"),
+        (r"Missing from [\w -]+: +(\S+)", r"\1 is missing"),
     ):
         if found := re.search(pattern, text):
             return found.expand(words)

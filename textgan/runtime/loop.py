@@ -112,7 +112,9 @@ class Progress:
         now = time.monotonic()
         rate = (done - self.start) / max(now - self.began, 1e-9)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, description=stage, rate=f"{rate:,.1f} {self.unit}/s {metrics}")
+            self.bar.update(
+                self.task, total=self.total, completed=done, description=stage, rate=f"{rate:,.1f} {self.unit}/s {metrics}"
+            )
         elif now - self.told >= self.every_s or done == self.total:
             self.told = now
             left = (self.total - done) / max(rate, 1e-9)
