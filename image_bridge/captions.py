@@ -318,7 +318,8 @@ class CaptionVectors:
         """The mean vector (n, D) of ``k`` captions of each image, drawn with replacement by the numbers u (n, k) in [0, 1)."""
         count = np.diff(self.first)[images][:, None]
         chosen = self.first[images][:, None] + np.minimum((u[:, :k] * count).astype(np.int64), count - 1)
-        return np.asarray(self.vectors[chosen.ravel()]).reshape(*chosen.shape, -1).mean(1).astype(np.float32)
+        found: np.ndarray = self.vectors[chosen.ravel()].reshape(*chosen.shape, -1).mean(1).astype(np.float32)
+        return found
 
 
 def labels(data: ImageData, image: int) -> str:

@@ -168,7 +168,8 @@ def table(a: argparse.Namespace) -> str:
         [
             *lines,
             "",
-            f"Mean ± standard deviation over seeds; {schedule}; 10,000 fresh test sequences ({SWEPT:,} in the sweeps). {where_and_when()}",
+            f"Mean ± standard deviation over seeds; {schedule}; 10,000 fresh test sequences, {SWEPT:,} in the sweeps. "
+            f"{where_and_when()}",
         ]
     )
 
