@@ -74,7 +74,9 @@ def train_seqgan(a: argparse.Namespace, seed: int) -> None:
     epochs = 120 if a.full else 40
     first = a.out / f"pretrained-{seed}"
     end = epochs * -(-10_000 // 64)
-    if steps(first) < end:
+    if steps(first) != end:
+        if steps(first) > end:
+            raise SystemExit(f"{first} went beyond its {end} steps of pretraining; remove it, and the controls of seed {seed}")
         train("seqgan", first, f"oracle:{a.oracle}", seed, *options, "--evaluate-every", "10", "--until", str(end))
     for reward in REWARDS:
         run = a.out / f"{reward}-{seed}"

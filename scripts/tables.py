@@ -17,10 +17,10 @@ FINISHED = "finished"  # a file in the folder of a run that came to its end
 
 def train(method: str, run: Path, data: str, seed: int, *options: str) -> None:
     """Train a run on one thread, or go on with it; what it says goes to RUN.log."""
-    if (run / "config.json").is_file():
-        words = ["resume", str(run)]
-    else:
-        words = ["train", method, "--data", data, "--run", str(run), "--seed", str(seed), "--threads", "1", *options]
+    words = ["train", method, "--data", data, "--run", str(run), "--seed", str(seed), "--threads", "1", *options]
+    if (run / "config.json").is_file():  # of the options only where it stops may differ
+        until = options.index("--until") if "--until" in options else len(options)
+        words = ["resume", str(run), *options[until : until + 2]]
     run.parent.mkdir(parents=True, exist_ok=True)
     with open(run.parent / f"{run.name}.log", "a", encoding="utf-8") as log:
         command = [sys.executable, "-m", "textgan", *words]

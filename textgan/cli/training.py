@@ -67,7 +67,8 @@ def _oracle_corpus(options: DataOptions, out: Path, seed: int) -> Any:
     return Corpus.open(out)
 
 
-def _environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
+def environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
+    """What env.json says: versions, machine, words, seed, commit."""
     import torch
 
     try:
@@ -99,28 +100,30 @@ def train(argv: list[str]) -> int:
         raise UserError(f"no algorithm was named; expected textgan train ALGORITHM with one of {', '.join(ALGORITHMS)}")
     name, argv = argv[0], argv[1:]
     algorithm = find(name)
-    options = _train_options(algorithm)
-    default = None
-    if "--config" in argv:
-        place = argv.index("--config")
-        if place + 1 >= len(argv):
-            raise UserError("--config wants a path; expected the config.json of another run")
-        default = _from_config(Path(argv[place + 1]), name, algorithm.Config, options)
-        argv = argv[:place] + argv[place + 2 :]
+    options = options_of(data=_data_defaults(algorithm), train=TrainOptions(), config=algorithm.Config())
+    argv, default = from_config(argv, name, options, DataOptions, algorithm.Config)
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  textgan train {name} --data my.txt --run runs/a"
     chosen: Any = parse(options, argv, f"textgan train {name}", description, default)
-    run: TrainOptions = chosen.train
+    check_train(chosen.train)
+    check_config(chosen.config)
+    return _start(name, algorithm, chosen)
+
+
+def check_train(run: TrainOptions) -> None:
+    """Ranges of the options of training.
+
+    Raises:
+        UserError: one is out of range, or no folder is named.
+    """
     if not run.run:
         raise UserError("no folder was named for the run; expected --run DIR")
     positive(run, "log_every", "evaluate_every", "keep", "until")
     if run.threads < 0 or run.seed < 0 or run.save_minutes < 0:
         raise UserError("--threads, --seed and --save-minutes must be 0 or more")
-    check_config(chosen.config)
-    return _start(name, algorithm, chosen)
 
 
-def _train_options(algorithm: Any) -> Any:
-    parts = {"data": _data_defaults(algorithm), "train": TrainOptions(), "config": algorithm.Config()}
+def options_of(**parts: Any) -> Any:
+    """One class of options from several, whose fields are all flags without a prefix."""
     fields = [
         (name, Annotated[type(part), tyro.conf.OmitArgPrefixes], field(default=part, metadata={"nested": (type(part),)}))
         for name, part in parts.items()
@@ -133,7 +136,14 @@ def _data_defaults(algorithm: Any) -> DataOptions:
     return DataOptions(**getattr(algorithm, "data_defaults", {}))
 
 
-def _from_config(path: Path, name: str, config: type, options: Any) -> Any:
+def from_config(argv: list[str], name: str, options: Any, data: Any, config: Any) -> tuple[list[str], Any]:
+    """The words without ``--config PATH``, and the options of the run that it names."""
+    if "--config" not in argv:
+        return argv, None
+    place = argv.index("--config")
+    if place + 1 >= len(argv):
+        raise UserError("--config wants a path; expected the config.json of another run")
+    path = Path(argv[place + 1])
     try:
         saved = json.loads((path / "config.json" if path.is_dir() else path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -141,7 +151,8 @@ def _from_config(path: Path, name: str, config: type, options: Any) -> Any:
     if saved.get("algorithm") != name:
         raise UserError(f"--config {path} belongs to another algorithm; expected {name}; received {saved.get('algorithm')!r}")
     run = dataclasses.replace(build(TrainOptions, saved["train"], path), run="")
-    return options(build(DataOptions, saved["data"], path), run, build(config, saved["config"], path))
+    default = options(build(data, saved["data"], path), run, build(config, saved["config"], path))
+    return argv[:place] + argv[place + 2 :], default
 
 
 def build(kind: Any, values: dict[str, Any], path: Path) -> Any:
@@ -160,7 +171,7 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
     path = Path(options.run)
     if (path / "config.json").exists():
         raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
-    workers = _workers(options)
+    workers = start_workers(options)
     if workers.main:
         corpus = make_corpus(chosen.data, path / "data", options.seed, _data_defaults(algorithm).length)
         say(describe(corpus))
@@ -168,7 +179,7 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
             data = dataclasses.replace(chosen.data, length=corpus.info["length"])
             parts = {"data": data, "train": options, "config": chosen.config}
             saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
-            Run.create(path, saved, _environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
+            Run.create(path, saved, environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
     workers.agree(0)  # the others wait for the files
     if options.dry_run:
         from ..corpus import Corpus
@@ -190,7 +201,12 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
     return _fit(path, algorithm, chosen.config, options, workers)
 
 
-def _workers(options: TrainOptions) -> Any:
+def start_workers(options: TrainOptions) -> Any:
+    """The group of processes on the device that was asked for.
+
+    Raises:
+        UserError: there is no such device.
+    """
     import torch
 
     from ..runtime import Workers
@@ -341,4 +357,4 @@ def resume(argv: list[str]) -> int:
     options = dataclasses.replace(
         options, until=given.until, device=given.device or options.device, threads=given.threads or options.threads
     )
-    return _fit(path, algorithm, config, options, _workers(options))
+    return _fit(path, algorithm, config, options, start_workers(options))

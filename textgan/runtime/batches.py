@@ -54,8 +54,15 @@ class Batches:
 
     def indices(self, step: int) -> np.ndarray:
         """Indices (local batch,) of a step; the last batch of an epoch is filled from the start of the same order."""
+        return self._at(step, 0)
+
+    def following(self, step: int) -> np.ndarray:
+        """The same, each one place further on in the order of the epoch: another row for every row."""
+        return self._at(step, 1)
+
+    def _at(self, step: int, ahead: int) -> np.ndarray:
         epoch, position = divmod(step, self.per_epoch)
-        start = position * self.batch_size + self.workers.rank * self.local
+        start = position * self.batch_size + self.workers.rank * self.local + ahead
         places = np.arange(start, start + self.local) % self.size
         return permuted(places, self.size, fold(self.seed, epoch))
 

@@ -53,8 +53,8 @@ class Algorithm(Protocol):
     def stages(self) -> Sequence[Stage]:
         """The stages in order."""
 
-    def sample(self, n: int) -> list[str]:
-        """Generated samples to look at."""
+    def sample(self, n: int) -> list[str] | bytes:
+        """Generated samples to look at: lines of text, or a picture as a PNG file."""
 
 
 class Interrupted(Exception):
@@ -212,14 +212,16 @@ def fit(
         workers.seed(fold(seed, 1), step)
         with torch.no_grad():
             figures = evaluate() if evaluate else {}
-            texts = algorithm.sample(samples) if samples else []
+            drawn = algorithm.sample(samples) if samples else []
         if workers.main:
             if figures and best:
                 keep_best(figures)
             if figures:
                 run.write("eval", step, "json", json.dumps({"step": step, "stage": stage.name, **figures}, indent=1))
-            if texts:
-                run.write("samples", step, "txt", lines(texts))
+            if isinstance(drawn, bytes):
+                run.write("samples", step, "png", drawn)
+            elif drawn:
+                run.write("samples", step, "txt", lines(drawn))
             if writer:
                 for key, value in figures.items():
                     writer.add_scalar(f"eval/{key}", value, step)

@@ -22,13 +22,13 @@ from .player import Player
 SCHEMA_VERSION = 1
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never half of it."""
+def write_text(path: Path, text: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never half of it."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(temporary, "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -132,7 +132,7 @@ class Run:
                     file.unlink()
         return seconds
 
-    def write(self, folder: str, step: int, suffix: str, text: str) -> None:
+    def write(self, folder: str, step: int, suffix: str, text: str | bytes) -> None:
         """Write ``folder/STEP.suffix``, for samples and evaluations."""
         (self.path / folder).mkdir(exist_ok=True)
         write_text(self.path / folder / f"{step:08d}.{suffix}", text)

@@ -1,0 +1,30 @@
+"""The image GANs by name: a line a method in each dictionary."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+from textgan.errors import UserError
+
+ALGORITHMS = {"cgan": "image_bridge.algorithms.cgan:CGAN"}
+SUMMARIES = {"cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels"}
+
+
+def find(name: str) -> Any:
+    """The class of an algorithm, by its name or as ``module:Class``.
+
+    Raises:
+        UserError: there is none.
+    """
+    place = ALGORITHMS.get(name, name)
+    module, _, cls = place.partition(":")
+    if not cls:
+        near = difflib.get_close_matches(name, ALGORITHMS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"unknown algorithm; expected one of {', '.join(ALGORITHMS)}, or module:Class; received {name!r}{hint}")
+    try:
+        return getattr(import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{place} cannot be loaded ({error}); expected module:Class on the Python path") from error

@@ -1,0 +1,176 @@
+"""What the networks are made of: how text enters, how images grow and shrink, how they are varied before D sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
+
+from textgan.runtime import frozen
+
+Norm = Literal["batch", "spectral", "none"]
+
+
+@contextmanager
+def fixed(*modules: nn.Module) -> Iterator[None]:
+    """Run networks that a step does not train: no buffer moves, but batch normalisation uses the batch's own statistics.
+
+    In eval mode it would use running ones, and D would see another G, or G another D, than the one that is trained.
+    """
+    with frozen(*modules):
+        norms = [m for module in modules for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train()
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
+
+
+def scales(size: int) -> int:
+    """How often 4 x 4 is doubled to reach ``size``.
+
+    Raises:
+        ValueError: it is not 8, 16, 32, ...
+    """
+    count = round(math.log2(max(size, 4) / 4))
+    if count < 1 or 4 << count != size:
+        raise ValueError(f"--size must be a power of two, 8 or more; received {size}")
+    return count
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights N(0, 0.02), those of normalisations N(1, 0.02), no bias (DCGAN, section 4)."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer: Any = part
+            nn.init.normal_(layer.parametrizations.weight.original if is_parametrized(layer) else layer.weight, 0, 0.02)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(part.weight, 1, 0.02)
+            nn.init.zeros_(part.bias)
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, norm: Norm = "none") -> nn.Sequential:
+    """A convolution with its normalisation and without an activation; no bias where batch normalisation follows."""
+    layer: nn.Module = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=norm != "batch")
+    if norm == "spectral":
+        layer = spectral_norm(layer)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs)) if norm == "batch" else nn.Sequential(layer)
+
+
+def up(inputs: int, outputs: int, how: Literal["nearest", "transposed"] = "nearest", gated: bool = False) -> nn.Sequential:
+    """Twice as large: nearest neighbours and 3 x 3 (no checkerboards), or DCGAN's transposed 4 x 4; then BN and ReLU or GLU."""
+    width = outputs * (1 + gated)
+    if how == "transposed":
+        grow: list[nn.Module] = [nn.ConvTranspose2d(inputs, width, 4, 2, 1, bias=False)]
+    else:
+        grow = [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, width, 3, 1, 1, bias=False)]
+    return nn.Sequential(*grow, nn.BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
+
+
+def down(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    """Half as large: a 4 x 4 convolution with stride 2, normalisation, leaky ReLU."""
+    return nn.Sequential(*conv(inputs, outputs, 4, 2, 1, norm), nn.LeakyReLU(0.2))
+
+
+class Residual(nn.Module):
+    """h + f(h), then an activation; ``f`` is a sequence of convolutions.
+
+    Args:
+        inner: gives f(h), of h's shape.
+        after: activation of the sum.
+    """
+
+    def __init__(self, inner: nn.Module, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.inner, self.after = inner, after or nn.Identity()
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, C, S, S) to the same shape."""
+        out: Tensor = self.after(h + self.inner(h))
+        return out
+
+
+def bottleneck(width: int, inner: int, norm: Norm, activation: Callable[[], nn.Module]) -> Residual:
+    """StackGAN's residual block: 1 x 1, 3 x 3, 3 x 3 (section 3.4 and the authors' code)."""
+    layers = [
+        *conv(width, inner, 1, norm=norm), activation(), *conv(inner, inner, 3, 1, 1, norm), activation(),
+        *conv(inner, width, 3, 1, 1, norm),
+    ]  # fmt: skip
+    return Residual(nn.Sequential(*layers), activation())
+
+
+def tile(h: Tensor, c: Tensor) -> Tensor:
+    """A code (B, C) beside every place of h (B, K, S, S): (B, K + C, S, S)."""
+    return torch.cat([h, c[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1)
+
+
+class Standardise(nn.Module):
+    """Sentence vectors less their mean over the training captions, divided by their spread; both travel with the network."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dimension))
+        self.register_buffer("std", torch.ones(dimension))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, D) to the same shape."""
+        return (vectors - self.mean) / self.std
+
+
+class ConditioningAugmentation(nn.Module):
+    """A code drawn around the text's: c = mu + sigma * eps (StackGAN, section 3.2).
+
+    Args:
+        text: numbers of a sentence vector.
+        code: numbers of the code.
+        variant: "linear" (the paper's equation), "relu" (the authors' torch code, in which sigma is never below 1), "glu" (their
+            second version).
+    """
+
+    def __init__(self, text: int, code: int, variant: Literal["linear", "relu", "glu"] = "linear") -> None:
+        super().__init__()
+        self.layer = nn.Linear(text, (4 if variant == "glu" else 2) * code)
+        self.after = {"linear": nn.Identity(), "relu": nn.ReLU(), "glu": nn.GLU(1)}[variant]
+
+    def forward(self, text: Tensor, eps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """c, mu and the log-variance (B, code) of text (B, D); c is mu where there is no ``eps``."""
+        mu, log_variance = self.after(self.layer(text)).chunk(2, 1)
+        return mu if eps is None else mu + (0.5 * log_variance).exp() * eps, mu, log_variance
+
+
+def translate_and_cut(x: Tensor, u: Tensor, most: float = 0.125, hole: float = 0.5) -> Tensor:
+    """DiffAugment's moves (Zhao et al., 2020): shift by up to ``most`` of the width, then a square hole of ``hole`` of it.
+
+    Its changes of colour are left out: a caption may speak of colours.
+
+    Args:
+        x: (B, C, S, S) images.
+        u: (B, 4) uniform numbers; the same for real and generated ones would be no harm, others are better.
+        most: largest shift.
+        hole: side of the hole.
+    """
+    B, C, S, _ = x.shape
+    shift = ((2 * most * S + 1) * u[:, :2]).floor().long() - int(most * S)
+    place = torch.arange(S, device=x.device)
+    rows, columns = (place + shift[:, k, None] for k in (0, 1))  # (B, S)
+    inside = ((rows >= 0) & (rows < S))[:, :, None] & ((columns >= 0) & (columns < S))[:, None, :]
+    flat = rows.clamp(0, S - 1)[:, :, None] * S + columns.clamp(0, S - 1)[:, None, :]  # (B, S, S)
+    moved = x.flatten(2).gather(2, flat.view(B, 1, -1).expand(-1, C, -1)).view_as(x) * inside[:, None]
+    side = int(hole * S)
+    first = ((S + 1) * u[:, 2:]).floor().long() - side // 2  # centres lie anywhere, also at the border
+    out = [(place >= first[:, k, None]) & (place < first[:, k, None] + side) for k in (0, 1)]
+    return moved * ~(out[0][:, :, None] & out[1][:, None, :])[:, None]

@@ -1,0 +1,93 @@
+"""Generators of images from sentence vectors: plain modules with a frozen config, saved and loaded by folder."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from textgan.errors import UserError
+from textgan.generators import read, save
+
+from .blocks import Standardise, initialise, scales, up
+
+
+@dataclass(frozen=True)
+class CGANConfig:
+    """Sizes of a CGANGenerator."""
+
+    text: int
+    """Numbers of a sentence vector."""
+    size: int = 64
+    """Width and height of an image."""
+    noise: int = 100
+    """Numbers of z."""
+    code: int = 128
+    """Numbers of the text's code."""
+    width: int = 128
+    """Channels at the last but one size; twice as many at each smaller one, up to eight times."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How images grow."""
+
+
+class CGANGenerator(nn.Module):
+    """z and the text's code to an image, by DCGAN's body (GAN-INT-CLS, figure 2)."""
+
+    kind = "cgan"
+
+    def __init__(self, config: CGANConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        count = scales(c.size)
+        widths = [c.width * min(8, 2**k) for k in reversed(range(count))]
+        self.standardise = Standardise(c.text)
+        self.code = nn.Sequential(nn.Linear(c.text, c.code), nn.LeakyReLU(0.2))
+        self.first = nn.Sequential(
+            nn.Linear(c.noise + c.code, 16 * widths[0], bias=False), nn.Unflatten(1, (widths[0], 4, 4)),
+            nn.BatchNorm2d(widths[0]), nn.ReLU(),
+        )  # fmt: skip
+        self.grow = nn.Sequential(*(up(a, b, c.growth) for a, b in itertools.pairwise(widths)))
+        if c.growth == "transposed":
+            self.rgb: nn.Module = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1)
+        else:
+            self.rgb = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(widths[-1], 3, 3, 1, 1))
+        initialise(self)
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [-1, 1] of noise (B, Z) and standardised sentence vectors (B, D)."""
+        h = self.first(torch.cat([z, self.code(text)], 1))
+        image: Tensor = torch.tanh(self.rgb(self.grow(h)).float())
+        return image
+
+    @torch.inference_mode()
+    def images(self, vectors: Tensor, z: Tensor) -> Tensor:
+        """Images in [-1, 1] of raw sentence vectors (B, D)."""
+        image: Tensor = self(z, self.standardise(vectors))
+        return image
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write config and weights."""
+        save(self, self.config, f"image-{self.kind}", folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> CGANGenerator:
+        """What ``save_pretrained`` wrote."""
+        config, weights = read(folder, f"image-{cls.kind}")
+        model = cls(CGANConfig(**config))
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+def load_generator(folder: Path | str) -> CGANGenerator:
+    """The generator in a folder, whatever its kind.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not (Path(folder) / "model.safetensors").is_file():
+        raise UserError(f"{folder} holds no generator; expected a run of image-bridge, or one of its checkpoints")
+    return CGANGenerator.from_pretrained(folder)

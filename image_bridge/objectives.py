@@ -1,0 +1,63 @@
+"""What the players of image GANs minimise, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+Game = Literal["bce", "hinge"]
+
+
+def towards(scores: Tensor, real: bool, game: Game) -> Tensor:
+    """D's loss (n,) for scores (n,) of samples that it should call real, or not: -log of the probability, or the hinge."""
+    sign = 1 if real else -1
+    return F.softplus(-sign * scores) if game == "bce" else (1 - sign * scores).relu()
+
+
+def matching_aware(real: Tensor, wrong: Tensor, fake: Tensor, mismatched: Tensor, count: Tensor, game: Game) -> Tensor:
+    """D's loss: real image and its text against, half each, real image and another text, generated image and its text.
+
+    GAN-INT-CLS, algorithm 1: L = -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2. A wrong pair that is none, because the other text
+    is true of the image as well, does not count.
+
+    Args:
+        real: (B,) scores of real images with their text.
+        wrong: (B,) of real images with another text.
+        fake: (B,) of generated images with the text they were made for.
+        mismatched: (B,) whether the other text is really wrong.
+        count: how many are, as a mean over processes.
+        game: "bce" (paper) or "hinge".
+    """
+    not_its_own = (towards(wrong, False, game) * mismatched).sum() / count.clamp(min=1)
+    return towards(real, True, game).mean() + (not_its_own + towards(fake, False, game).mean()) / 2
+
+
+def g_loss(fake: Tensor, game: Game) -> Tensor:
+    """G's loss for D's scores (n,) of its samples: -log D, or minus the score."""
+    return F.softplus(-fake).mean() if game == "bce" else -fake.mean()
+
+
+def kl_to_standard_normal(mu: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mu, sigma^2) || N(0, 1)), the mean over batch and dimensions (StackGAN, eq. 2; the code takes the mean)."""
+    return 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def colour_consistency(larger: Tensor, smaller: Tensor, mean: float = 1.0, covariance: float = 5.0) -> Tensor:
+    """How far the colours of an image are from those of its smaller version (StackGAN++, eq. 7); the smaller one is held fixed.
+
+    Args:
+        larger: (B, 3, S, S).
+        smaller: (B, 3, s, s).
+        mean: the paper's lambda_1.
+        covariance: the paper's lambda_2.
+    """
+
+    def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.flatten(2).float()  # (B, 3, pixels)
+        mu = x.mean(2, keepdim=True)
+        return mu, (x - mu) @ (x - mu).transpose(1, 2) / x.shape[2]
+
+    (mu, cov), (low_mu, low_cov) = statistics(larger), statistics(smaller.detach())
+    return mean * F.mse_loss(mu, low_mu) + covariance * F.mse_loss(cov, low_cov)
