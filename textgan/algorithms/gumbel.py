@@ -132,7 +132,7 @@ class GumbelGAN:
         c, epoch = self.config, self.data.per_epoch
         return [
             Stage("pretrain_g", c.pretrain_epochs * epoch, self.pretrain_g_step, epoch, c.batch),
-            Stage("adversarial", c.rounds * self.game, self.step, 50 * self.game, c.batch),
+            Stage("adversarial", c.rounds * self.game, self.step, 50 * self.game, c.batch, turn=self.game),
         ]
 
     def temperature(self, i: int) -> float:

@@ -34,6 +34,7 @@ class Stage:
         unit: steps in an epoch or a round; evaluation and samples come at the end of units.
         batch: real or generated sequences a step looks at, over the whole group.
         always: steps that are logged whatever the interval, because they are rare.
+        turn: steps in which every player moves; they are logged together, so that no player's metrics are always passed over.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Stage:
     unit: int = 1
     batch: int = 0
     always: Callable[[int], bool] = lambda i: False
+    turn: int = 1
+
+    def within(self, i: int, every: int) -> bool:
+        """Whether step ``i`` belongs to a turn in which a multiple of ``every`` steps is completed."""
+        first = i - i % self.turn
+        return (first + self.turn) // every > first // every
 
 
 class Algorithm(Protocol):
@@ -153,7 +160,7 @@ def fit(
         workers: the group of processes.
         seed: decides all randomness and, through Batches, the order of the data.
         until: stop after this many steps in all.
-        log_every: steps between lines of metrics.jsonl; the last step of every unit is always logged.
+        log_every: steps between lines of metrics.jsonl; the last turn of every unit is always logged.
         save_minutes: minutes between checkpoints; the end of a stage, a signal and the end are always saved.
         evaluate: gives held-out figures, written to eval/STEP.json.
         evaluate_every: units (epochs or rounds) between evaluations and samples.
@@ -188,7 +195,7 @@ def fit(
         if bad:
             raise UserError(
                 f"a gradient of {', '.join(bad)} became infinite or NaN by step {step}; expected finite numbers; the last "
-                "checkpoint is whole: start again with a lower learning rate or a smaller --clip"
+                "checkpoint is whole: start again with a lower learning rate or a stronger clipping"
             )
 
     def save() -> None:
@@ -237,7 +244,7 @@ def fit(
                         metrics = stage.step(i)
                     step += 1
                     unit_done, last = (i + 1) % stage.unit == 0, i + 1 == stage.steps
-                    logging = unit_done or last or stage.always(i) or (i + 1) % log_every == 0
+                    logging = stage.always(i) or any(stage.within(i, every) for every in (log_every, stage.unit, stage.steps))
                     if logging:
                         check()
                         row = {key: float(value) for key, value in metrics.items()}

@@ -76,7 +76,7 @@ class Run:
         run = cls(path, keep)
         if (run.path / "config.json").exists():
             raise UserError(
-                f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}` or name another"
+                f"--run {path} already holds a run; expected a new folder; go on with `resume {path}` or name another"
             )
         run.path.mkdir(parents=True, exist_ok=True)
         write_text(run.path / "env.json", json.dumps(environment, indent=1) + "\n")
@@ -92,7 +92,7 @@ class Run:
         """
         run = cls(path, keep)
         if not (run.path / "config.json").is_file():
-            raise UserError(f"{path} is not a run; expected a folder that `textgan train --run` wrote (with config.json)")
+            raise UserError(f"{path} is not a run; expected a folder that `train --run` wrote (with config.json)")
         return run
 
     @property
