@@ -31,6 +31,7 @@ from ..discriminators import MaskDiscriminator, MaskDiscriminatorConfig
 from ..errors import UserError
 from ..estimators import discounted_returns, policy_gradient
 from ..generators.masked import LSTMStack, MaskConfig, MaskGenerator, blanks
+from ..likelihood import token_log_prob
 from ..objectives import nll
 from ..runtime import Batches, Player, Stage, Workers, frozen
 from ..vectors import start_from
@@ -95,9 +96,9 @@ class LanguageModel(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores (B, T, V) of the token after each of ``inputs`` (B, T)."""
-        scores: Tensor = F.linear(self.stack(self.embedding(inputs))[0], self.embedding.weight, self.bias)
-        return scores
+        """States (B, T, H) that know each of ``inputs`` (B, T) and those before it."""
+        states: Tensor = self.stack(self.embedding(inputs))[0]
+        return states
 
 
 class MaskGAN:
@@ -141,7 +142,7 @@ class MaskGAN:
             Stage("language_model", c.lm_epochs * epoch, self.language_model_step, epoch, c.batch),
             Stage("in_filling", c.fill_epochs * epoch, self.in_filling_step, epoch, c.batch),
             Stage("pretrain_d", c.d_pretrain_steps, self.d_step, max(1, c.d_pretrain_steps), c.batch),
-            Stage("adversarial", c.rounds * self.game, self.step, 50 * self.game, c.batch),
+            Stage("adversarial", c.rounds * self.game, self.step, 50 * self.game, c.batch, turn=self.game),
         ]
 
     def mask_rate(self, i: int) -> float:
@@ -178,8 +179,8 @@ class MaskGAN:
         """Maximum likelihood of real sentences, from left to right."""
         x = self.data[i]
         mask = self.G.mask(x)
-        scores = self.lm(F.pad(x[:, :-1], (1, 0), value=self.G.config.bos))
-        log_prob = -F.cross_entropy(scores.flatten(0, 1), x.flatten(), reduction="none").view_as(x)
+        states = self.lm(F.pad(x[:, :-1], (1, 0), value=self.G.config.bos))
+        log_prob = token_log_prob(states, self.lm.embedding.weight, self.lm.bias, x, mask)
         loss = nll(log_prob, mask, self.workers.mean(mask.sum().float()))
         return {"lm/nll": self.workers.mean(loss.detach()), "lm/grad": self.language.minimise(loss)}
 

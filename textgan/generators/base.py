@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..estimators import gumbel_softmax, straight_through
+from ..likelihood import token_log_prob
 from ..sampling import project_and_draw
 
 State = tuple[Tensor, ...]  # each (layers, rows, ...); the last layer of the first part is what ``out`` reads
@@ -37,7 +38,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout: nn.Module = nn.Dropout(config.dropout)
         allowed = torch.zeros(config.vocab_size)
         allowed[list(config.banned)] = -torch.inf
         self.register_buffer("ban", allowed, persistent=False)
@@ -76,9 +77,8 @@ class Generator(nn.Module):
 
     def log_prob(self, x: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probability (B, T), in nats, of each token of x (B, T) when drawn at this temperature; 0 at padding."""
-        scores = self.logits(x) / temperature if temperature != 1 else self.logits(x)
-        picked = -F.cross_entropy(scores.flatten(0, 1), x.flatten(), reduction="none").view_as(x)
-        return picked.masked_fill(~self.mask(x), 0.0)
+        h, bias = self.dropout(self.hidden(x)), self.out.bias + self.ban
+        return token_log_prob(h / temperature, self.out.weight, bias / temperature, x, self.mask(x))
 
     @torch.no_grad()
     def sample(

@@ -7,8 +7,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..likelihood import token_log_prob
 from ..sampling import project_and_draw
 from .base import Generator, State
 
@@ -116,6 +116,7 @@ class MaskGenerator(Generator):
 
     def __init__(self, config: MaskConfig) -> None:
         super().__init__(config)
+        self.dropout = nn.Identity()  # the stacks have their own
         self.blank = nn.Parameter(torch.empty(config.embedding_dim).uniform_(-0.05, 0.05))
         self.seq2seq = Seq2Seq(config.embedding_dim, config.num_layers, config.dropout)
         self.out = nn.Linear(config.embedding_dim, config.vocab_size)
@@ -149,9 +150,8 @@ class MaskGenerator(Generator):
 
         It is 0 at tokens that are present and at padding.
         """
-        scores = self.logits(x, present)
-        picked = -F.cross_entropy(scores.flatten(0, 1), x.flatten(), reduction="none").view_as(x)
-        return picked.masked_fill(present | ~self.mask(x), 0.0)
+        h, bias = self.hidden(x, present), self.out.bias + self.ban
+        return token_log_prob(h, self.out.weight, bias, x, ~present & self.mask(x))
 
     def _start(self, rows: int) -> State:
         vectors, bias = self._nothing(1)
