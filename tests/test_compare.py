@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from textgan.evaluate.sweep import PAIRS, bootstrap, front, gain, measure
+from textgan.evaluate.bleu import self_bleu
+from textgan.evaluate.sweep import PAIRS, bootstrap, front, gain, jackknife, measure, measure_vectors
 from textgan.generators import RNNConfig, RNNGenerator
 
 from .test_cli import GAN, TINY, textgan
@@ -39,10 +40,56 @@ def test_a_gain_is_measured_at_the_same_quality():
     sharper = gain(curve([(7.5, 8.5), (7.2, 9.4)]), [baseline], PAIR)  # of better quality, but on the line
     assert not sharper.significant
     assert sharper.gain == pytest.approx(0)
-    assert gain(curve([(6, 9)]), [baseline], PAIR) is None
+    assert gain(curve([(6, 9.5)]), [baseline], PAIR) is None
     assert not gain(curve([(8.5, 7.2)], error=0.3), [baseline], PAIR).significant
     two = gain(curve([(8.5, 7.2)]), [baseline, curve([(8.4, 7.1)])], PAIR)  # another baseline draws the line lower
     assert two.gain < 0
+
+
+def test_a_gain_must_be_larger_than_what_straight_lines_leave_open():
+    bent = curve([(9, 7), (8, 7.2), (7, 9)], error=0.001)
+    inside = gain(curve([(7.5, 7.9)], error=0.001), [bent], PAIR)  # 0.2 below the line, but a convex curve may lie there
+    assert inside.gain == pytest.approx(0.2)
+    assert not inside.significant
+    assert gain(curve([(7.5, 7.2)], error=0.001), [bent], PAIR).significant  # no convex curve lies so low
+
+
+def test_beyond_the_baseline_a_generator_can_win_but_not_lose():
+    baseline = curve([(9, 7), (8, 8), (7, 9)])
+    sharper = gain(curve([(6.5, 8.5)]), [baseline], PAIR)  # of better quality than any, and more diverse than the best
+    assert (sharper.gain, sharper.significant) == (pytest.approx(0.5), True)
+    assert gain(curve([(6.5, 9.5)]), [baseline], PAIR) is None
+    assert gain(curve([(10, 6)]), [baseline], PAIR) is None
+    worse = gain(curve([(10, 7.5)]), [baseline], PAIR)
+    assert (worse.gain, worse.significant) == (pytest.approx(-0.5), False)
+
+
+def test_more_comparisons_ask_for_more_evidence():
+    baseline, close = curve([(9, 7), (8, 8), (7, 9)]), curve([(8.5, 7.46)])
+    assert gain(close, [baseline], PAIR).significant
+    assert not gain(close, [baseline], PAIR, comparisons=50).significant
+
+
+def test_the_jackknife_knows_the_error_of_a_mean_and_of_self_bleu():
+    r = np.random.default_rng(0)
+    x = r.normal(3, 2, 4000)
+    assert jackknife(lambda rows: float(np.mean(rows)), list(x)) == pytest.approx(2 / math.sqrt(4000), rel=0.5)
+    assert math.isnan(jackknife(np.mean, list(x[:19])))
+    words = [[f"w{k}" for k in r.integers(0, 6, 6)] for _ in range(4000)]
+
+    def figure(rows):
+        return float(self_bleu(rows)[:, 1].mean())
+
+    truth = np.std([figure(words[i : i + 200]) for i in range(0, 4000, 200)])  # of 20 draws
+    assert 0.4 < jackknife(figure, words[:200]) / truth < 2.5
+
+
+def test_the_distance_of_vectors_has_a_floor_and_an_error():
+    r = np.random.default_rng(0)
+    real, same, other = r.normal(0, 1, (400, 4)), r.normal(0, 1, (400, 4)), r.normal(0.5, 1, (500, 4))
+    floor, moved = measure_vectors(same, real), measure_vectors(other, real)
+    assert floor[0] < 0.15 < moved[0] - 3 * moved[1]
+    assert moved[0] == pytest.approx(1, abs=0.3)  # four times a half squared
 
 
 def test_bleu_counts_upwards():
@@ -81,8 +128,10 @@ def test_compare(text, tmp_path):
     done = textgan("compare", *runs, "--out", tmp_path / "c.html", "-n", 40, "--temperatures", 1, 0.5)
     assert done.returncode == 0, done.stderr
     assert "control: constant reward" in done.stdout
-    assert "the frontier is held by" in done.stdout
+    assert "noise left aside, is held by" in done.stdout
     assert "baseline" in done.stdout.split("frontier", 1)[1]
+    assert "\nreal text " in done.stdout
+    assert "held-out sentences, which are BLEU's references: 10." in done.stdout
     page = (tmp_path / "c.html").read_text()
     assert page.count("<svg") == 2
     found = json.loads((tmp_path / "c.json").read_text())
@@ -95,7 +144,14 @@ def test_compare(text, tmp_path):
     assert refused.returncode == 2
     assert "--anyway" in refused.stderr
     assert textgan("compare", runs[0], tmp_path / "other", *small, "--anyway").returncode == 0
-    for wrong in (["nowhere"], [], [runs[0], "--temperatures", 0]):
+    synthetic = textgan("train", "mle", "--data", "oracle", *TINY, "--oracle-sequences", 64, "--run", tmp_path / "ids")
+    assert synthetic.returncode == 0, synthetic.stderr
+    (tmp_path / "file").write_text("")
+    for wrong in (
+        ["nowhere"], [], [runs[0], "--temperatures", 0], [runs[0], "--seed", -1], [runs[0], "--out", tmp_path],
+        [runs[0], "--out", tmp_path / "c.json"], [runs[0], "--out", tmp_path / "file" / "c.html"],
+        [runs[0], tmp_path / "ids", "--anyway"],
+    ):  # fmt: skip
         done = textgan("compare", *wrong)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr

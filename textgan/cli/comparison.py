@@ -64,16 +64,35 @@ def compare(argv: list[str]) -> int:
     positive(given, "number")
     if not given.runs:
         raise UserError("no run was named; expected textgan compare RUN [RUN ...]")
+    if given.seed < 0:
+        raise UserError(f"--seed must be 0 or more; received {given.seed}")
+    out = Path(given.out)
+    if out.suffix == ".json" or out.is_dir() or out.with_suffix(".json").is_dir():
+        raise UserError(f"--out {out} cannot be the page; expected the path of an .html file to write")
     if not given.temperatures or not all(0 < t < math.inf for t in given.temperatures):
         raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
     entrants = [_entrant(name) for name in given.runs]
     _same_data(entrants, given.anyway)
-    curves = _sweep(entrants, given)
-    said = conclusions(entrants, curves)
-    out = Path(given.out)
-    _write(out, entrants, curves, said, given)
-    sys.stdout.write(_table(curves) + "\n" + "\n".join(said) + f"\n{out}\n")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.touch()
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
+    curves, beside = _sweep(entrants, given)
+    said = conclusions(entrants, curves, beside)
+    sys.stdout.write(_table(curves, beside, _names(entrants)) + "\n" + "\n".join(said) + "\n")
+    _write(out, entrants, curves, beside, said, given)
+    sys.stdout.write(f"{out}\n")
     return 0
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What samples are compared with: figures of real text, and how many held-out sentences there are."""
+
+    real: dict[str, tuple[float, float]]
+    references: int
+    samples: int
 
 
 def _entrant(name: str) -> Entrant:
@@ -96,6 +115,8 @@ def _same_data(entrants: list[Entrant], anyway: bool) -> None:
 
     first = entrants[0]
     known = {}
+    if len({Corpus.open(entrant.run / "data").tokenizer is None for entrant in entrants}) > 1:
+        raise UserError("some of these runs write text and others synthetic ids; expected runs of one kind")
     for entrant in entrants:
         files = sorted((entrant.run / "data").glob("tokenizer*"))
         known[entrant.name] = (Corpus.open(entrant.run / "data").info.get("content_sha256"), [f.read_bytes() for f in files])
@@ -107,13 +128,13 @@ def _same_data(entrants: list[Entrant], anyway: bool) -> None:
             )
 
 
-def _sweep(entrants: list[Entrant], given: CompareOptions) -> dict[str, Curve]:
+def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Curve], Beside]:
     import torch
 
     from .. import generator_folder, load
     from ..corpus import Corpus
     from ..decode import texts
-    from ..evaluate.sweep import Text, measure
+    from ..evaluate.sweep import Text, measure, measure_text, measure_vectors
     from ..evaluate.words import words
     from ..generators import RNNGenerator
     from ..runtime import Progress, Run
@@ -123,6 +144,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> dict[str, Curve]:
     test = corpus.test.rows(np.arange(min(given.number, len(corpus.test))), length)
     oracle = RNNGenerator.from_pretrained(run / "data" / "oracle") if (run / "data" / "oracle").is_dir() else None
     encode, text = load_encoder(given.encoder) if given.encoder else None, None
+    beside: dict[str, tuple[float, float]] = {}
     if corpus.tokenizer is not None:
         real = texts(corpus.tokenizer, torch.from_numpy(test), corpus.eos)
         number = min(TRAINING_LIMIT, len(corpus.train))
@@ -130,6 +152,11 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> dict[str, Curve]:
         training = texts(corpus.tokenizer, torch.from_numpy(learnt), corpus.eos)
         cut: Any = "character" if corpus.tokenizer.kind == "char" else "nltk"
         text = Text(words(real, cut), words(training, cut), cut, encode(real) if encode else None)
+        chosen = np.sort(np.random.default_rng(given.seed).permutation(len(training))[: given.number])
+        beside = measure_text([text.training[i] for i in chosen], text, given.seed)
+        del beside["lm_nll"]  # of sentences that the model has learnt
+        if encode and text.vectors is not None:
+            beside["fed"] = measure_vectors(encode([training[i] for i in chosen]), text.vectors)
     curves: dict[str, Curve] = {}
     bar, done = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures"), 0
     for entrant in entrants:
@@ -147,7 +174,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> dict[str, Curve]:
             bar.update(done, entrant.name)
         curves[entrant.name] = curve
     bar.close()
-    return curves
+    return curves, Beside(beside, len(test), given.number)
 
 
 def _pairs(curves: Mapping[str, Curve]) -> list[Pair]:
@@ -161,29 +188,37 @@ def _names(entrants: list[Entrant]) -> dict[str, str]:
     return {e.name: f"{e.name} (control: {e.control} reward)" if e.control else e.name for e in entrants}
 
 
-def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve]) -> list[str]:
+def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside) -> list[str]:
     """Plain sentences: who lies on the frontier, and whether anything beats the tempered baseline beyond the noise."""
     from ..evaluate.sweep import front, gain
 
     names, said = _names(entrants), []
     baselines = [curves[e.name] for e in entrants if e.algorithm == "mle"]
-    for pair in _pairs(curves):
+    pairs = _pairs(curves)
+    comparisons = len(pairs) * sum(e.algorithm != "mle" for e in entrants)
+    for pair in pairs:
         held = front(curves, pair)
         where = "; ".join(f"{names[n]} at temperature {', '.join(f'{t:g}' for t in sorted(ts))}" for n, ts in held.items())
-        said.append(f"By {pair.name}, the frontier is held by {where or 'nobody'}.")
+        said.append(f"By {pair.name}, the frontier of what was measured, noise left aside, is held by {where or 'nobody'}.")
         for entrant in entrants:
             if not baselines or entrant.algorithm == "mle":
                 continue
-            found = gain(curves[entrant.name], baselines, pair)
+            found = gain(curves[entrant.name], baselines, pair, comparisons)
             name = names[entrant.name]
             if found is None:
-                said.append(f"{name} reaches no quality that the baseline reaches too; give more --temperatures.")
+                said.append(f"{name} and the baseline reach no quality in common; give more --temperatures.")
                 continue
             how = f"{found.gain:+.3f} (standard error {found.error:.3f}) at temperature {found.temperature:g}"
             if found.significant:
-                said.append(f"{name} beats the tempered baseline by more than the noise: {how}.")
+                said.append(f"{name} beats the tempered baseline by more than the noise of drawing: {how}.")
             else:
-                said.append(f"{name} nowhere beats the tempered baseline by more than the noise; its best is {how}.")
+                said.append(f"{name} nowhere beats the tempered baseline by more than the noise of drawing; its best is {how}.")
+    distances = {
+        names[n]: min((f["fed"], t) for t, f in c.items()) for n, c in curves.items() if all("fed" in f for f in c.values())
+    }
+    if distances:
+        listed = "; ".join(f"{name} {_figure(fed)} at temperature {t:g}" for name, (fed, t) in distances.items())
+        said.append(f"The lowest Fréchet embedding distances: {listed}; real text {_figure(beside.real.get('fed'))}.")
     if not baselines:
         said.append("There is no run of mle among these, so nothing is said of a gain over the plain baseline.")
     else:
@@ -194,15 +229,24 @@ def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve]) -> list[st
     return said
 
 
-def _table(curves: Mapping[str, Curve]) -> str:
+def _table(curves: Mapping[str, Curve], beside: Beside, names: Mapping[str, str]) -> str:
     keys = list(dict.fromkeys(key for curve in curves.values() for figures in curve.values() for key in figures))
-    width = max(len(name) for name in [*curves, "run"])
-    lines = [f"{'run':{width}}  {'temperature':>11}  " + "  ".join(f"{key:>{max(14, len(key))}}" for key in keys)]
+    width = max(len(name) for name in [*names.values(), "real text"])
+    lines = [f"{'run':{width}}  {'temperature':>11}  " + "  ".join(f"{key:>{max(15, len(key))}}" for key in keys)]
+
+    def line(name: str, temperature: str, figures: Mapping[str, tuple[float, float]]) -> None:
+        cells = [f"{_figure(figures.get(key)):>{max(15, len(key))}}" for key in keys]
+        lines.append(f"{name:{width}}  {temperature:>11}  " + "  ".join(cells))
+
     for name, curve in curves.items():
         for temperature, figures in curve.items():
-            cells = [f"{_figure(figures.get(key)):>{max(14, len(key))}}" for key in keys]
-            lines.append(f"{name:{width}}  {temperature:>11g}  " + "  ".join(cells))
-    return "\n".join(lines) + "\n"
+            line(names[name], f"{temperature:g}", figures)
+    if beside.real:
+        line("real text", "", beside.real)
+    count = f"Samples at each temperature: {beside.samples:,}; "
+    count += f"held-out sentences, which are BLEU's references: {beside.references:,}."
+    real = " Real text: as many training sentences in the place of samples." if beside.real else ""
+    return "\n".join([*lines, count + real]) + "\n"
 
 
 def _figure(value: tuple[float, float] | None) -> str:
@@ -211,7 +255,9 @@ def _figure(value: tuple[float, float] | None) -> str:
     return f"{value[0]:.3f}" if math.isnan(value[1]) else f"{value[0]:.3f} ±{1.96 * value[1]:.3f}"
 
 
-def _write(out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], said: list[str], given: CompareOptions) -> None:
+def _write(
+    out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside, said: list[str], given: CompareOptions
+) -> None:
     from ..report import COLOURS, STYLE, STYLES, svg
     from ..runtime.run import write_text
 
@@ -227,7 +273,7 @@ def _write(out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], said
                 for place in {0, len(t) - 1, int(abs(t - 1).argmin())}:
                     axes.annotate(f"{t[place]:g}", (x[place], y[place]), (4, 4), textcoords="offset points", fontsize=7)
             axes.set_xlabel(pair.quality_label + (", more is better" if pair.quality_sign < 0 else ", less is better"))
-            axes.set_ylabel(pair.diversity_label + ",\nless is more diverse")
+            axes.set_ylabel(pair.diversity_label.replace(" (", "\n(") + ", less is more diverse")
             axes.legend(fontsize=8, frameon=False)
             axes.grid(alpha=0.25, linewidth=0.6)
 
@@ -235,25 +281,42 @@ def _write(out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], said
             draw, pair.quality, (7.4, 5.2), html.escape(f"{pair.diversity_label} against {pair.quality_label}", quote=True)
         )
 
+    def distances() -> str:
+        def draw(axes: Any) -> None:
+            for k, (name, curve) in enumerate(curves.items()):
+                t, y, error = (np.array(column) for column in zip(*((t, *f["fed"]) for t, f in curve.items()), strict=True))
+                style: Any = {"color": COLOURS[k % len(COLOURS)], "linestyle": STYLES[k % len(STYLES)], "marker": "osD^vP"[k % 6]}
+                axes.errorbar(t, y, 1.96 * error, label=names[name], markersize=4, linewidth=1.4, elinewidth=0.6, **style)
+            axes.axhline(beside.real["fed"][0], color="black", linewidth=0.8)
+            axes.annotate(
+                "real text", (axes.get_xlim()[0], beside.real["fed"][0]), (4, 4), textcoords="offset points", fontsize=8
+            )
+            axes.set_xlabel("temperature")
+            axes.set_ylabel("Fréchet embedding distance, less is better")
+            axes.legend(fontsize=8, frameon=False)
+            axes.grid(alpha=0.25, linewidth=0.6)
+
+        return svg(draw, "fed", (7.4, 5.2), "Fréchet embedding distance against temperature")
+
     title = " and ".join(names.values())
     body = f"<h1>{html.escape(title)}</h1>" + "".join(f"<p>{html.escape(line)}</p>" for line in said)
     body += "<h2>Quality against diversity</h2>" + "".join(f'<div class="map">{plot(pair)}</div>' for pair in _pairs(curves))
+    if "fed" in beside.real:
+        body += f'<div class="map">{distances()}</div>'
     body += (
         f'<p class="quiet">Points are temperatures (the first, the last and 1 are written beside them), {given.number:,} samples '
-        "each; bars are 95 % intervals of drawing.</p>"
+        "each; bars are 95 % intervals of drawing samples and sentences.</p>"
     )
-    body += f"<h2>Figures</h2><pre>{html.escape(_table(curves))}</pre>"
+    body += f"<h2>Figures</h2><pre>{html.escape(_table(curves, beside, names))}</pre>"
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><meta name="viewport" content="width=device-width">'
     page = f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}pre{{overflow-x:auto;font-size:.8rem}}</style></head>'
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, f"{page}<body>{body}</body></html>\n")
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
+    write_text(out, f"{page}<body>{body}</body></html>\n")
     data = {
         "options": asdict(given),
         "runs": [{"name": e.name, "checkpoint": str(e.path), "algorithm": e.algorithm, "control": e.control} for e in entrants],
         "figures": {n: {f"{t:g}": _finite(figures) for t, figures in c.items()} for n, c in curves.items()},
+        "real text": _finite(beside.real),
+        "references": beside.references,
         "conclusions": said,
     }
     write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")

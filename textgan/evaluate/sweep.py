@@ -7,11 +7,11 @@ temperatures, and another one is better only where it has more diversity at the 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,16 +71,45 @@ def bootstrap(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(values[:, 0].sum() / values[:, 1].sum()), float((sums[:, 0] / sums[:, 1]).std())
 
 
+def jackknife(figure: Callable[[Sequence[Any]], float], samples: Sequence[Any], groups: int = 10) -> float:
+    """Standard error of a figure that looks at all samples at once, from how it moves when a tenth of them is left out.
+
+    What it is for: a figure whose value for one sample depends on the others, so that drawing its rows again says too little.
+    """
+    if len(samples) < 2 * groups:
+        return math.nan
+    found = np.array([figure([s for i, s in enumerate(samples) if i % groups != k]) for k in range(groups)])
+    return float(np.sqrt((groups - 1) / groups * np.square(found - found.mean()).sum()))
+
+
 def measure_text(samples: Sequence[Words], text: Text, seed: int = 0) -> dict[str, tuple[float, float]]:
     """Each figure of the pairs that needs text, with its standard error."""
     vocabulary = {word for row in text.training for word in row}
-    found = {
-        "bleu_5": sentence_bleu(samples, text.held_out)[:, 4],
-        "self_bleu_5": self_bleu(samples)[:, 4],
-        "lm_nll": ngram_nll(text.training, samples, vocabulary),
-        "reverse_lm_nll": ngram_nll(samples, text.held_out, vocabulary),
+
+    def reverse(chosen: Sequence[Words]) -> np.ndarray:
+        return ngram_nll(chosen, text.held_out, vocabulary)
+
+    def ratio(scores: np.ndarray) -> float:
+        return float(scores[:, 0].sum() / scores[:, 1].sum())
+
+    held_out, held_out_error = bootstrap(reverse(samples), seed)
+    return {
+        "bleu_5": bootstrap(sentence_bleu(samples, text.held_out)[:, 4], seed),
+        "self_bleu_5": (
+            float(self_bleu(samples)[:, 4].mean()),
+            jackknife(lambda chosen: float(self_bleu(chosen)[:, 4].mean()), samples),
+        ),
+        "lm_nll": bootstrap(ngram_nll(text.training, samples, vocabulary), seed),
+        "reverse_lm_nll": (held_out, math.hypot(held_out_error, jackknife(lambda chosen: ratio(reverse(chosen)), samples))),
     }
-    return {key: bootstrap(values, seed) for key, values in found.items()}
+
+
+def measure_vectors(vectors: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """The Fréchet embedding distance of as many sentences of both, with its standard error over samples."""
+    number = min(len(vectors), len(real))
+    chosen = vectors[:number]
+    error = jackknife(lambda rows: frechet_distance(np.stack(rows), real[:number]), list(chosen), 5)
+    return frechet_distance(chosen, real[:number]), error
 
 
 def measure(
@@ -107,7 +136,7 @@ def measure(
         tokenizer: turns samples into text.
         text: real text to compare with.
         oracle: the true distribution, where there is one.
-        encode: vectors of sentences, for ``fed``, which comes without an error.
+        encode: vectors of sentences, for ``fed``.
         seed: of the samples.
     """
     x = draw(model, n, length, seed, temperature)
@@ -118,8 +147,7 @@ def measure(
         written = texts(tokenizer, x, model.config.eos)
         found |= measure_text(words(written, text.cut), text, seed)
         if encode is not None and text.vectors is not None:
-            number = min(n, len(text.vectors))
-            found["fed"] = frechet_distance(encode(written[:number]), text.vectors[:number]), math.nan
+            found["fed"] = measure_vectors(encode(written), text.vectors)
     return found
 
 
@@ -152,35 +180,74 @@ def front(curves: Mapping[str, Curve], pair: Pair) -> dict[str, list[float]]:
     return kept
 
 
-def gain(curve: Curve, baselines: Sequence[Curve], pair: Pair, level: float = 0.05) -> Gain | None:
+def gain(curve: Curve, baselines: Sequence[Curve], pair: Pair, comparisons: int = 1, level: float = 0.05) -> Gain | None:
     """Whether a generator has more diversity than the tempered baselines at the same quality, anywhere, beyond the noise.
 
-    The baselines' frontier is drawn as straight lines between its points. The error adds those of both and of the quality; it is
-    allowed for as many comparisons as there are temperatures (Bonferroni).
+    The baselines' frontier is drawn as straight lines between its points; since it is convex, it lies between those lines and
+    the lines beside them drawn on, and a gain must be larger than that gap too. Where only one of the two has points, beyond the
+    baseline's best or worst quality, a generator is compared with that last point, and only where the answer cannot depend on
+    how the baseline would go on. The error adds those of both and of the quality; it is allowed for as many comparisons as there
+    are (Bonferroni).
+
+    Args:
+        curve: of the generator.
+        baselines: the curves of the baselines.
+        pair: the measures.
+        comparisons: how many generators and pairs are looked at beside each other.
+        level: chance of one false gain among all.
 
     Returns:
         the largest gain in units of its error, or None where no quality is reached by both.
     """
     named = {str(k): c for k, c in enumerate(baselines)}
     line = sorted(
-        (named[name][t][pair.quality][0] * pair.quality_sign, *named[name][t][pair.diversity])
+        (named[name][t][pair.quality][0] * pair.quality_sign, *named[name][t][pair.diversity], named[name][t][pair.quality][1])
         for name, temperatures in front(named, pair).items()
         for t in temperatures
     )
     compared = []
     for temperature, figures in curve.items():
         (quality, quality_error), (diversity, error) = figures[pair.quality], figures[pair.diversity]
-        quality *= pair.quality_sign
-        for (x0, y0, e0), (x1, y1, e1) in itertools.pairwise(line):
-            if x0 <= quality <= x1:
-                share = (quality - x0) / (x1 - x0) if x1 > x0 else 0.5
-                slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
-                other = ((1 - share) * e0) ** 2 + (share * e1) ** 2
-                total = math.sqrt(error**2 + other + 2 * (slope * quality_error) ** 2)
-                compared.append((temperature, y0 + share * (y1 - y0) - diversity, total))
-                break
+        if line and not math.isnan(quality + diversity):
+            other = _baseline(line, quality * pair.quality_sign, diversity)
+            if other is not None:
+                y, other_error, slope, other_quality_error, bend = other
+                noise = error**2 + other_error**2 + slope**2 * (quality_error**2 + other_quality_error**2)
+                compared.append((temperature, y - diversity, math.sqrt(noise), bend))
     if not compared:
         return None
-    z = NormalDist().inv_cdf(1 - level / 2 / len(compared))
-    best = max(compared, key=lambda row: row[1] / max(row[2], 1e-12))
-    return Gain(*best, best[1] > z * best[2])
+    z = NormalDist().inv_cdf(1 - level / 2 / (len(compared) * comparisons))
+    t, most, noise_, bend = max(compared, key=lambda row: (row[1] - row[3]) / max(row[2], 1e-12))
+    return Gain(t, most, noise_, most > z * noise_ + bend)
+
+
+def _baseline(
+    line: Sequence[tuple[float, float, float, float]], x: float, diversity: float
+) -> tuple[float, float, float, float, float] | None:
+    """The baseline at quality x: its diversity, that one's error, its slope, its error of quality, how far it may lie below.
+
+    Args:
+        line: (quality, diversity, error of diversity, error of quality) of its frontier, best quality first.
+        x: quality, less is better.
+        diversity: of the generator that is compared.
+    """
+
+    def slope(k: int) -> float:
+        (x0, y0, *_), (x1, y1, *_) = line[k], line[k + 1]
+        return (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+
+    first, last = line[0], line[-1]
+    if x < first[0]:  # of better quality than the baseline ever is: it wins if it is more diverse as well
+        return (first[1], first[2], 0.0, 0.0, 0.0) if diversity <= first[1] else None
+    if x > last[0]:  # of worse quality: it loses if it is less diverse as well
+        return (last[1], last[2], 0.0, 0.0, 0.0) if diversity >= last[1] else None
+    k = next((k for k in range(len(line) - 1) if x <= line[k + 1][0]), None)
+    if k is None:  # the baseline is one point, and x is its quality
+        return first[1], first[2], 0.0, first[3], 0.0
+    (x0, y0, e0, q0), (x1, y1, e1, q1) = line[k], line[k + 1]
+    share = (x - x0) / (x1 - x0) if x1 > x0 else 0.5
+    y = y0 + share * (y1 - y0)
+    lowest = [y0 + slope(k - 1) * (x - x0)] if k > 0 else []
+    lowest += [y1 - slope(k + 1) * (x1 - x)] if k + 2 < len(line) else []
+    bend = max(0.0, y - max(lowest)) if lowest else 0.0
+    return y, math.hypot((1 - share) * e0, share * e1), slope(k), max(q0, q1), bend
