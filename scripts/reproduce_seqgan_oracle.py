@@ -36,7 +36,7 @@ SHORT = "--pretrain-epochs 40 --d-pretrain-rounds 2 --d-samples 2000 --d-epochs 
 OTHERS = {  # settings, then those of --full
     "gumbel": ("--pretrain-epochs 40", "--pretrain-epochs 40"),
     "relgan": (
-        "--pretrain-epochs 20 --rounds 400 --d-steps 1 --beta-max 2 --precision bf16",
+        "--pretrain-epochs 20 --rounds 400 --d-steps 1 --beta-max 2",
         "--pretrain-epochs 150 --rounds 3000 --d-steps 5 --beta-max 2",
     ),
 }
@@ -94,7 +94,7 @@ def train_seqgan(a: argparse.Namespace, seed: int) -> None:
 def train_others(method: str, a: argparse.Namespace, seed: int) -> None:
     """Pretraining and game of a method that has no controls."""
     options = OTHERS[method][a.full].split()
-    train(method, a.out / f"{method}-{seed}", f"oracle:{a.oracle}", seed, *options, "--evaluate-every", "10")
+    train(method, a.out / f"{method}-{seed}", f"oracle:{a.oracle}", seed, *options, "--evaluate-every", "4")
 
 
 def evaluations(run: Path) -> list[dict[str, float]]:
