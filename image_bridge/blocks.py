@@ -8,13 +8,36 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from textgan.runtime import frozen
+from textgan.runtime import frozen, group_mean
 
 Norm = Literal["batch", "spectral", "none"]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the batch of all processes, so that several train what one would."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) to the same shape."""
+        if not (self.training and dist.is_initialized()):
+            return super().forward(x)
+        h = x.float()
+        mean = group_mean(h.mean((0, 2, 3)))
+        h = h - mean[:, None, None]
+        variance = group_mean(h.square().mean((0, 2, 3)))
+        if self.track_running_stats:
+            count = h.numel() // h.shape[1] * dist.get_world_size()
+            running: Any = self
+            with torch.no_grad():
+                running.running_mean.lerp_(mean, self.momentum)
+                running.running_var.lerp_(variance * count / (count - 1), self.momentum)
+                running.num_batches_tracked.add_(1)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (h * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 @contextmanager
@@ -47,12 +70,18 @@ def scales(size: int) -> int:
     return count
 
 
-def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), those of normalisations N(1, 0.02), no bias (DCGAN, section 4)."""
+def normal(u: Tensor) -> Tensor:
+    """Standard normal numbers of uniform ones in [0, 1), by the inverse of the distribution function."""
+    return torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6)) * 2**0.5
+
+
+def initialise(module: nn.Module, weights: Literal["normal", "orthogonal"] = "normal") -> None:
+    """Weights N(0, 0.02), those of normalisations N(1, 0.02), no bias (DCGAN, section 4); or orthogonal (StackGAN++'s code)."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer: Any = part
-            nn.init.normal_(layer.parametrizations.weight.original if is_parametrized(layer) else layer.weight, 0, 0.02)
+            weight = layer.parametrizations.weight.original if is_parametrized(layer) else layer.weight
+            nn.init.orthogonal_(weight) if weights == "orthogonal" else nn.init.normal_(weight, 0, 0.02)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -65,7 +94,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int =
     layer: nn.Module = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=norm != "batch")
     if norm == "spectral":
         layer = spectral_norm(layer)
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs)) if norm == "batch" else nn.Sequential(layer)
+    return nn.Sequential(layer, BatchNorm2d(outputs)) if norm == "batch" else nn.Sequential(layer)
 
 
 def up(inputs: int, outputs: int, how: Literal["nearest", "transposed"] = "nearest", gated: bool = False) -> nn.Sequential:
@@ -75,7 +104,7 @@ def up(inputs: int, outputs: int, how: Literal["nearest", "transposed"] = "neare
         grow: list[nn.Module] = [nn.ConvTranspose2d(inputs, width, 4, 2, 1, bias=False)]
     else:
         grow = [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, width, 3, 1, 1, bias=False)]
-    return nn.Sequential(*grow, nn.BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
+    return nn.Sequential(*grow, BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
 
 
 def down(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
@@ -148,7 +177,7 @@ class ConditioningAugmentation(nn.Module):
 
     def forward(self, text: Tensor, eps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """c, mu and the log-variance (B, code) of text (B, D); c is mu where there is no ``eps``."""
-        mu, log_variance = self.after(self.layer(text)).chunk(2, 1)
+        mu, log_variance = self.after(self.layer(text)).float().chunk(2, 1)
         return mu if eps is None else mu + (0.5 * log_variance).exp() * eps, mu, log_variance
 
 

@@ -5,9 +5,9 @@ from .ema import EMA
 from .loop import Algorithm, Interrupted, Progress, Stage, fit
 from .player import Player, frozen
 from .run import Run, newest
-from .workers import Workers
+from .workers import Workers, group_mean
 
 __all__ = [
     "EMA", "Algorithm", "Batches", "Bucketed", "Interrupted", "Player", "Progress", "Run", "Stage", "Workers", "fit", "frozen",
-    "newest",
+    "group_mean", "newest",
 ]  # fmt: skip

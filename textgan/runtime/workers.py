@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -40,6 +41,33 @@ def fold(*numbers: int) -> int:
         state = (state ^ state >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 31
     return state >> 1
+
+
+class _GroupMean(torch.autograd.Function):
+    """The mean over the group; its own adjoint: what a process puts in has the weight 1 / world in what every process gets."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """The mean over the group."""
+        total = x.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The same of the gradient."""
+        return group_mean(grad)
+
+
+def group_mean(x: Tensor) -> Tensor:
+    """The mean of x over the processes that train together, through which gradients flow; alone, x.
+
+    Every process must come by, forwards and backwards, in the same order.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return x
+    mean: Tensor = _GroupMean.apply(x)  # type: ignore[no-untyped-call]
+    return mean
 
 
 @dataclass
