@@ -7,17 +7,21 @@ import sys
 from textgan.__main__ import command_line
 
 HELP = """\
-image-bridge will turn captions into images with GANs conditioned on sentence vectors. So far it makes the data:
+image-bridge will turn captions into images with GANs conditioned on sentence vectors.
 
   image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
                                    imagefolder, cub, coco)
+  image-bridge generate RUN "a red circle" -n 8 --out red.png
+                                   draw sentences: one picture with captions, or a folder with a file an image
+  image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
+                                   the way from one sentence to another, as a strip or an animation
 
 Try it:
   image-bridge data shapes shapes --images 2000
 
 Options of a command: image-bridge COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data",)
+COMMANDS = ("data", "generate", "interpolate")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -17,7 +17,8 @@ GAP = 4  # pixels around every image
 NARROWEST = 240  # pixels that a caption may take where the images are narrower
 SMALLEST, LARGEST = 13, 28  # pixels of the letters
 LINES = 4  # of a caption; the rest is cut, and the cut is marked
-INK, PAPER = (20, 20, 20), (255, 255, 255)
+INK, TRACK, PAPER = (20, 20, 20), (215, 215, 215), (255, 255, 255)
+BAR = 8  # pixels of the bar of an animation, with the room below it
 Picture = Image.Image | np.ndarray
 
 
@@ -153,23 +154,45 @@ def strip(images: Sequence[Picture], first: str, last: str, scale: int = 1) -> I
     """One row of images that leads from a caption, written above its left end, to another above its right end."""
     table = [picture(image, scale) for image in images]
     lefts = np.cumsum([GAP, *(image.width + GAP for image in table)]).tolist()
-    width = max(lefts[-1], NARROWEST)
-    texts = [Text(words, letters(width), width / 2 - 4 * GAP) for words in (first, last)]
-    top = max(text.height for text in texts) + 2 * GAP
-    out = Image.new("RGB", (width, top + max(image.height for image in table) + GAP), PAPER)
-    brush = ImageDraw.Draw(out)
-    for text, x, anchor in zip(texts, (GAP, width - GAP), (0.0, 1.0), strict=True):
-        text.draw(brush, x, top - GAP - text.height, anchor)
+    out = _between(first, last, lefts[-1], max(image.height for image in table))
     for image, left in zip(table, lefts, strict=False):
-        out.paste(image, (left, top))
+        out.paste(image, (left, out.height - GAP - image.height))
     return out
 
 
-def there_and_back(frames: Sequence[Picture], scale: int = 1, frame_ms: int = 120, rest_ms: int = 700) -> bytes:
-    """An animated GIF that goes through the frames and back, resting at both ends; 2 n - 2 frames of n."""
-    forth = [picture(frame, scale) for frame in frames]
-    shown = [*forth, *forth[-2:0:-1]]
-    times = [rest_ms if k in (0, len(forth) - 1) else frame_ms for k in range(len(shown))]
+def _between(first: str, last: str, width: int, height: int) -> Image.Image:
+    """Room for images below two captions, one at each end."""
+    width = max(width, NARROWEST)
+    texts = [Text(words, letters(width), width / 2 - 4 * GAP) for words in (first, last)]
+    top = max(text.height for text in texts) + 2 * GAP
+    out = Image.new("RGB", (width, top + height + GAP), PAPER)
+    brush = ImageDraw.Draw(out)
+    for text, x, anchor in zip(texts, (GAP, width - GAP), (0.0, 1.0), strict=True):
+        text.draw(brush, x, top - GAP - text.height, anchor)
+    return out
+
+
+def walk(
+    images: Sequence[Picture], first: str, last: str, scale: int = 1, frame_ms: int = 120, rest_ms: int = 800
+) -> bytes:  # fmt: skip
+    """An animated GIF that goes from the first image to the last and back, 2 n - 2 frames of n images; it rests at both ends.
+
+    The captions of the ends stand above, and a bar between them shows where a frame is.
+    """
+    table = [picture(image, scale) for image in images]
+    wide, high = (max(getattr(image, side) for image in table) for side in ("width", "height"))
+    ground = _between(first, last, wide + 2 * GAP, BAR + high)
+    left, top = GAP, ground.height - 2 * GAP - BAR - high
+    frames = []
+    for k, image in enumerate(table):
+        frame = ground.copy()
+        brush, right = ImageDraw.Draw(frame), ground.width - 1 - GAP
+        brush.rectangle((left, top + GAP, right, top + GAP + BAR - 3), TRACK)
+        brush.rectangle((left, top + GAP, left + (right - left) * k / (len(table) - 1), top + GAP + BAR - 3), INK)
+        frame.paste(image, ((frame.width - image.width) // 2, frame.height - GAP - image.height))
+        frames.append(frame)
+    shown = [*frames, *frames[-2:0:-1]]
+    times = [rest_ms if k in (0, len(table) - 1) else frame_ms for k in range(len(shown))]
     out = io.BytesIO()
     shown[0].save(out, "GIF", save_all=True, append_images=shown[1:], duration=times, loop=0)
     return out.getvalue()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 def run(command: str, argv: list[str]) -> int:
-    """Run a command with its words; gives the exit code."""
-    from .data import data
+    """Run a command with its words; gives the exit code. Warnings come as one line each."""
+    from textgan.cli.parse import say
 
-    return {"data": data}[command](argv)
+    from .data import data
+    from .use import generate, interpolate
+
+    commands = {"data": data, "generate": generate, "interpolate": interpolate}
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
+        return commands[command](argv)
