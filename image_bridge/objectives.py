@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,9 @@ def towards(scores: Tensor, real: bool, game: Game) -> Tensor:
     return F.softplus(-sign * scores) if game == "bce" else (1 - sign * scores).relu()
 
 
-def matching_aware(real: Tensor, wrong: Tensor, fake: Tensor, mismatched: Tensor, count: Tensor, game: Game) -> Tensor:
+def matching_aware(
+    real: Tensor, wrong: Tensor, fake: Tensor, mismatched: Tensor, count: Tensor, game: Game, share: float = 0.5
+) -> Tensor:
     """D's loss: real image and its text against, half each, real image and another text, generated image and its text.
 
     GAN-INT-CLS, algorithm 1: L = -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2. A wrong pair that is none, because the other text
@@ -29,9 +32,10 @@ def matching_aware(real: Tensor, wrong: Tensor, fake: Tensor, mismatched: Tensor
         mismatched: (B,) whether the other text is really wrong.
         count: how many are, as a mean over processes.
         game: "bce" (paper) or "hinge".
+        share: weight of the wrong and of the generated pairs (paper: half each; StackGAN++'s code: 1).
     """
     not_its_own = (towards(wrong, False, game) * mismatched).sum() / count.clamp(min=1)
-    return towards(real, True, game).mean() + (not_its_own + towards(fake, False, game).mean()) / 2
+    return towards(real, True, game).mean() + share * (not_its_own + towards(fake, False, game).mean())
 
 
 def g_loss(fake: Tensor, game: Game) -> Tensor:
@@ -45,7 +49,7 @@ def kl_to_standard_normal(mu: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def colour_consistency(larger: Tensor, smaller: Tensor, mean: float = 1.0, covariance: float = 5.0) -> Tensor:
-    """How far the colours of an image are from those of its smaller version (StackGAN++, eq. 7); the smaller one is held fixed.
+    """How far the colours of an image are from those of its smaller version (StackGAN++, section 4.3), which is held fixed.
 
     Args:
         larger: (B, 3, S, S).
@@ -59,5 +63,6 @@ def colour_consistency(larger: Tensor, smaller: Tensor, mean: float = 1.0, covar
         mu = x.mean(2, keepdim=True)
         return mu, (x - mu) @ (x - mu).transpose(1, 2) / x.shape[2]
 
-    (mu, cov), (low_mu, low_cov) = statistics(larger), statistics(smaller.detach())
+    with torch.autocast(larger.device.type, enabled=False):
+        (mu, cov), (low_mu, low_cov) = statistics(larger), statistics(smaller.detach())
     return mean * F.mse_loss(mu, low_mu) + covariance * F.mse_loss(cov, low_cov)

@@ -8,8 +8,16 @@ from typing import Any
 
 from textgan.errors import UserError
 
-ALGORITHMS = {"cgan": "image_bridge.algorithms.cgan:CGAN"}
-SUMMARIES = {"cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels"}
+ALGORITHMS = {
+    "cgan": "image_bridge.algorithms.cgan:CGAN",
+    "stackgan": "image_bridge.algorithms.stackgan:StackGAN",
+    "stackgan_v2": "image_bridge.algorithms.stackgan_v2:StackGANv2",
+}
+SUMMARIES = {
+    "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
+    "stackgan": "two stages: a small image of a sentence, then one four times as large (StackGAN, Zhang et al., 2017)",
+    "stackgan_v2": "images of several sizes from one trunk, trained together (StackGAN++, Zhang et al., 2019)",
+}
 
 
 def find(name: str) -> Any:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from textgan.errors import UserError
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, translate_and_cut
+from ..blocks import fixed, normal, translate_and_cut
 from ..discriminators import MatchingDiscriminator
 from ..generators import CGANConfig as Sizes
 from ..generators import CGANGenerator
@@ -113,8 +113,7 @@ class CGAN:
 
     def noise(self) -> Tensor:
         """Z (B, Z), standard normal."""
-        u = self.workers.uniform(self.local, self.config.noise)
-        return torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6)) * 2**0.5
+        return normal(self.workers.uniform(self.local, self.config.noise))
 
     def seen(self, x: Tensor) -> Tensor:
         """What D sees of images: shifted and cut in the modern recipe."""

@@ -1,19 +1,18 @@
-"""Generators of images from sentence vectors: plain modules with a frozen config, saved and loaded by folder."""
+"""DCGAN's body with the text's code beside z."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from textgan.errors import UserError
 from textgan.generators import read, save
 
-from .blocks import Standardise, initialise, scales, up
+from ..blocks import BatchNorm2d, Standardise, initialise, scales, up
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class CGANGenerator(nn.Module):
     """z and the text's code to an image, by DCGAN's body (GAN-INT-CLS, figure 2)."""
 
     kind = "cgan"
+    eps = 0
 
     def __init__(self, config: CGANConfig) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class CGANGenerator(nn.Module):
         self.code = nn.Sequential(nn.Linear(c.text, c.code), nn.LeakyReLU(0.2))
         self.first = nn.Sequential(
             nn.Linear(c.noise + c.code, 16 * widths[0], bias=False), nn.Unflatten(1, (widths[0], 4, 4)),
-            nn.BatchNorm2d(widths[0]), nn.ReLU(),
+            BatchNorm2d(widths[0]), nn.ReLU(),
         )  # fmt: skip
         self.grow = nn.Sequential(*(up(a, b, c.growth) for a, b in itertools.pairwise(widths)))
         if c.growth == "transposed":
@@ -64,8 +64,8 @@ class CGANGenerator(nn.Module):
         return image
 
     @torch.inference_mode()
-    def images(self, vectors: Tensor, z: Tensor) -> Tensor:
-        """Images in [-1, 1] of raw sentence vectors (B, D)."""
+    def images(self, vectors: Tensor, z: Tensor, eps: Tensor | None = None) -> Tensor:
+        """Images in [-1, 1] of raw sentence vectors (B, D); its code is not drawn, so that ``eps`` (B, 0) holds no numbers."""
         image: Tensor = self(z, self.standardise(vectors))
         return image
 
@@ -74,20 +74,9 @@ class CGANGenerator(nn.Module):
         save(self, self.config, f"image-{self.kind}", folder)
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> CGANGenerator:
+    def from_pretrained(cls, folder: Path | str) -> Self:
         """What ``save_pretrained`` wrote."""
         config, weights = read(folder, f"image-{cls.kind}")
         model = cls(CGANConfig(**config))
         model.load_state_dict(weights)
         return model.eval()
-
-
-def load_generator(folder: Path | str) -> CGANGenerator:
-    """The generator in a folder, whatever its kind.
-
-    Raises:
-        UserError: there is none.
-    """
-    if not (Path(folder) / "model.safetensors").is_file():
-        raise UserError(f"{folder} holds no generator; expected a run of image-bridge, or one of its checkpoints")
-    return CGANGenerator.from_pretrained(folder)
