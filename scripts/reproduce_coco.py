@@ -29,9 +29,9 @@ SETTINGS = {  # name of the run: method, short schedule, always
     "mle": ("mle", "", "--epochs 80"),
     "seqgan": ("seqgan", SEQGAN, ""),
     "constant": ("seqgan", SEQGAN, "--reward constant"),
-    "gumbel": ("gumbel", "--rounds 2000", ""),
-    "relgan": ("relgan", "--pretrain-epochs 20 --rounds 200 --d-steps 1 --precision bf16", ""),
-    "maskgan": ("maskgan", "--rounds 100 --precision bf16", ""),
+    "gumbel": ("gumbel", "--rounds 1000", ""),
+    "relgan": ("relgan", "--pretrain-epochs 10 --rounds 150 --d-steps 1", ""),
+    "maskgan": ("maskgan", "--lm-epochs 5 --fill-epochs 6 --d-pretrain-steps 50 --rounds 60", ""),
 }
 NAMES = {
     "seqgan": "SeqGAN", "constant": "constant reward, no discriminator", "gumbel": "Gumbel-softmax GAN", "relgan": "RelGAN",
