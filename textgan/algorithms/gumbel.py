@@ -53,7 +53,7 @@ class GumbelGANConfig:
 
     pretrain_epochs: int = 40
     """Epochs of maximum likelihood for G (paper: 0)."""
-    rounds: int = 2000
+    rounds: int = 1000
     """Adversarial rounds."""
     d_steps: int = 1
     """Discriminator steps a round (paper: 1)."""

@@ -41,13 +41,13 @@ from ..vectors import start_from
 class MaskGANConfig:
     """Settings of MaskGAN; sizes and rates are those of the authors' PTB experiment, the schedule is much shorter."""
 
-    lm_epochs: int = 10
+    lm_epochs: int = 5
     """Epochs of the language model whose weights G and D start from."""
-    fill_epochs: int = 10
+    fill_epochs: int = 5
     """Epochs of in-filling by maximum likelihood."""
-    d_pretrain_steps: int = 100
+    d_pretrain_steps: int = 50
     """Steps of D before the game (code: 0 on PTB, 100 on IMDB)."""
-    rounds: int = 300
+    rounds: int = 60
     """Rounds of the game, a generator step each (code: 100,000)."""
     d_steps: int = 2
     """Steps of D, and of the critic, a round (code: 2 on PTB, 8 on IMDB)."""
