@@ -113,7 +113,7 @@ def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
     from ..algorithms import find
     from ..corpus import Corpus
     from ..runtime import Run, Workers
-    from .training import build
+    from .running import build
 
     algorithm = find(saved["algorithm"])
     config, corpus = build(algorithm.Config, saved["config"], path), Corpus.open(path / "data")

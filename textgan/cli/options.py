@@ -42,8 +42,8 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """How a run goes."""
+class RunOptions:
+    """How any run goes."""
 
     run: Annotated[str, tyro.conf.arg(aliases=["--run-dir"])] = ""
     """Folder of the new run; must be given. Under torchrun write --run-dir: torchrun takes --run for an option of its own."""
@@ -57,21 +57,27 @@ class TrainOptions:
     """bf16 uses autocast."""
     log_every: int = 50
     """Steps between logged lines."""
-    evaluate_every: int = 5
-    """Epochs or rounds between evaluations on held-out text, with samples."""
-    best: str = "auto"
-    """The checkpoint at which this figure of the evaluations was lowest (highest, with a + before it) is kept in
-    RUN/best; auto takes the held-out loss, an empty name keeps none."""
     save_minutes: float = 2.0
     """Minutes between checkpoints; the ends of stages are always saved."""
     keep: int = 2
     """Checkpoints kept."""
     until: int | None = None
-    """Stop after this many steps; `textgan resume` goes on."""
+    """Stop after this many steps; the command resume goes on."""
     tensorboard: bool = False
     """Also write TensorBoard files (needs the extra [tensorboard])."""
     dry_run: bool = False
     """Prepare the data, say what would be done, and stop."""
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """How a run of textgan goes."""
+
+    evaluate_every: int = 5
+    """Epochs or rounds between evaluations on held-out text, with samples."""
+    best: str = "auto"
+    """The checkpoint at which this figure of the evaluations was lowest (highest, with a + before it) is kept in
+    RUN/best; auto takes the held-out loss, an empty name keeps none."""
 
 
 def check_config(config: Any) -> None:
@@ -89,5 +95,9 @@ def check_config(config: Any) -> None:
         elif f.name in ("clip", "beta_max") or f.name.endswith(("lr", "temperature")):
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
-        elif value < (0 if isinstance(value, float) or f.name.endswith(("_epochs", "rounds", "rollouts")) else 1):
+        elif not value < float("inf"):
+            raise UserError(f"{flag} must be a finite number; received {value}")
+        elif value < (
+            0 if isinstance(value, float) or f.default == 0 or f.name.endswith(("_epochs", "rounds", "rollouts")) else 1
+        ):
             raise UserError(f"{flag} is too small; received {value}")

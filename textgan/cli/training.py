@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import platform
 import shutil
-import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from .. import __version__
 from ..errors import UserError
 from .options import DataOptions, TrainOptions, check_config
 from .parse import parse, positive, say
+from .running import (
+    ResumeOptions,
+    check_train,
+    environment,
+    from_config,
+    named,
+    options_of,
+    plan,
+    reopen,
+    start_workers,
+    to_the_end,
+)
 
 
 def make_corpus(options: DataOptions, out: Path, seed: int, default_length: int = DataOptions.length) -> Any:
@@ -67,41 +71,19 @@ def _oracle_corpus(options: DataOptions, out: Path, seed: int) -> Any:
     return Corpus.open(out)
 
 
-def environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
-    """What env.json says: versions, machine, words, seed, commit."""
-    import torch
-
-    try:
-        here = Path(__file__).parent
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        commit = ""
-    return {
-        "python": platform.python_version(), "torch": torch.__version__, "textgan": __version__,
-        "platform": platform.platform(), "device": str(workers.device), "world": workers.world,
-        "threads": torch.get_num_threads(), "argv": argv, "seed": seed, "commit": commit or None,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }  # fmt: skip
-
-
 def train(argv: list[str]) -> int:
     """``textgan train``."""
-    from ..algorithms import ALGORITHMS, SUMMARIES, find
+    from ..algorithms import SUMMARIES, find
 
-    if not argv or argv[0].startswith("-"):
-        if argv and argv[0] in ("-h", "--help"):
-            listed = "\n".join(f"  {name:8} {SUMMARIES[name]}" for name in ALGORITHMS)
-            sys.stdout.write(
-                f"textgan train ALGORITHM --data FILE --run DIR [options]\n\nAlgorithms:\n{listed}\n\n"
-                "Example: textgan train mle --data my.txt --run runs/a --epochs 20 --hidden-dim 256\n"
-                "Options of one: textgan train ALGORITHM --help\n"
-            )
-            return 0
-        raise UserError(f"no algorithm was named; expected textgan train ALGORITHM with one of {', '.join(ALGORITHMS)}")
-    name, argv = argv[0], argv[1:]
+    usage = (
+        "--data FILE --run DIR [options]\n\nExample: textgan train mle --data my.txt --run runs/a --epochs 20 --hidden-dim 256"
+    )
+    name = named(argv, "textgan", SUMMARIES, usage)
+    if name is None:
+        return 0
     algorithm = find(name)
     options = options_of(data=_data_defaults(algorithm), train=TrainOptions(), config=algorithm.Config())
-    argv, default = from_config(argv, name, options, DataOptions, algorithm.Config)
+    argv, default = from_config(argv[1:], name, options)
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  textgan train {name} --data my.txt --run runs/a"
     chosen: Any = parse(options, argv, f"textgan train {name}", description, default)
     check_train(chosen.train)
@@ -109,59 +91,9 @@ def train(argv: list[str]) -> int:
     return _start(name, algorithm, chosen)
 
 
-def check_train(run: TrainOptions) -> None:
-    """Ranges of the options of training.
-
-    Raises:
-        UserError: one is out of range, or no folder is named.
-    """
-    if not run.run:
-        raise UserError("no folder was named for the run; expected --run DIR")
-    positive(run, "log_every", "evaluate_every", "keep", "until")
-    if run.threads < 0 or run.seed < 0 or run.save_minutes < 0:
-        raise UserError("--threads, --seed and --save-minutes must be 0 or more")
-
-
-def options_of(**parts: Any) -> Any:
-    """One class of options from several, whose fields are all flags without a prefix."""
-    fields = [
-        (name, Annotated[type(part), tyro.conf.OmitArgPrefixes], field(default=part, metadata={"nested": (type(part),)}))
-        for name, part in parts.items()
-    ]
-    return dataclasses.make_dataclass("Options", fields, frozen=True)
-
-
 def _data_defaults(algorithm: Any) -> DataOptions:
     """What the data's options are where the user says nothing: an algorithm may want others than a text GAN."""
     return DataOptions(**getattr(algorithm, "data_defaults", {}))
-
-
-def from_config(argv: list[str], name: str, options: Any, data: Any, config: Any) -> tuple[list[str], Any]:
-    """The words without ``--config PATH``, and the options of the run that it names."""
-    if "--config" not in argv:
-        return argv, None
-    place = argv.index("--config")
-    if place + 1 >= len(argv):
-        raise UserError("--config wants a path; expected the config.json of another run")
-    path = Path(argv[place + 1])
-    try:
-        saved = json.loads((path / "config.json" if path.is_dir() else path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--config {path} cannot be read; expected a run's config.json; {error}") from error
-    if saved.get("algorithm") != name:
-        raise UserError(f"--config {path} belongs to another algorithm; expected {name}; received {saved.get('algorithm')!r}")
-    run = dataclasses.replace(build(TrainOptions, saved["train"], path), run="")
-    default = options(build(data, saved["data"], path), run, build(config, saved["config"], path))
-    return argv[:place] + argv[place + 2 :], default
-
-
-def build(kind: Any, values: dict[str, Any], path: Path) -> Any:
-    """Options from a saved config; fields that this version does not know are named."""
-    known = {f.name for f in dataclasses.fields(kind)}
-    strange = sorted(set(values) - known)
-    if strange:
-        raise UserError(f"{path}: this version does not know the fields {', '.join(strange)}; start a new run")
-    return kind(**values)
 
 
 def _start(name: str, algorithm: Any, chosen: Any) -> int:
@@ -190,33 +122,12 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         if getattr(config, "embeddings", "") == "auto":
             config = dataclasses.replace(config, embeddings="none")
         made = algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
-        for stage in made.stages():
-            say(f"{stage.name}: {stage.steps} steps of {stage.batch} sequences, {stage.unit} a unit")
-        for player, side in made.players.items():
-            say(f"{player}: {sum(p.numel() for p in side.parameters):,} parameters")
+        plan(made, "sequences")
         shutil.rmtree(path / "data")
         if not any(path.iterdir()):
             path.rmdir()
         return 0
     return _fit(path, algorithm, chosen.config, options, workers)
-
-
-def start_workers(options: TrainOptions) -> Any:
-    """The group of processes on the device that was asked for.
-
-    Raises:
-        UserError: there is no such device.
-    """
-    import torch
-
-    from ..runtime import Workers
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    try:
-        return Workers.start(options.device)
-    except ValueError as error:
-        raise UserError(f"--device: {error}") from error
 
 
 def describe(corpus: Any) -> str:
@@ -258,12 +169,10 @@ def _learn_words(corpus: Any, size: int, options: TrainOptions) -> None:
 
 
 def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
-    import torch
-
     from ..corpus import Corpus
     from ..evaluate import held_out_nll, nll_oracle
     from ..generators import RNNGenerator
-    from ..runtime import Interrupted, Run, fit
+    from ..runtime import Interrupted
 
     corpus = Corpus.open(path / "data")
     length = corpus.info["length"]
@@ -297,64 +206,17 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
             for part in folder.rglob("config.json"):  # beside every model that can be loaded
                 shutil.copy(file, part.parent / file.name)
 
-    total = sum(stage.steps for stage in made.stages())
-    try:
-        steps = fit(
-            made, Run.open(path, options.keep), workers, seed=options.seed, until=options.until,
-            log_every=options.log_every, save_minutes=options.save_minutes, evaluate=figures,
-            evaluate_every=options.evaluate_every, best=options.best,
-            precision=options.precision, tensorboard=options.tensorboard, finish=finish,
-        )  # fmt: skip
-        workers.agree(0)  # nobody leaves while another still writes
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"{workers.device} has too little memory for this; lower --batch, --rollouts or the sizes; {error}"
-        ) from error
-    except Interrupted as stopped:
-        if workers.main:
-            say(f"saved; go on with `textgan resume {path}`")
-        return stopped.exit_code
-    finally:
-        workers.stop()
-    if workers.main:
-        use = (
-            f"`textgan generate {path}` writes sentences"
-            if hasattr(made, "G")
-            else f"`textgan nearest {path} TEXT` finds its like"
-        )
-        say(f"{steps} of {total} steps done; {use}, `textgan report {path}` writes a page")
-    return 0
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Options of resume: none that would change the result."""
-
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run."""
-    until: int | None = None
-    """Stop after this many steps in all."""
-    device: str = ""
-    """Another device than before."""
-    threads: int = 0
-    """CPU threads; 0 takes as many as before."""
+    use = f"`textgan generate {path}` writes sentences" if hasattr(made, "G") else f"`textgan nearest {path} TEXT` finds its like"
+    return to_the_end(
+        made, path, options, workers, "textgan", use, evaluate=figures, evaluate_every=options.evaluate_every, best=options.best,
+        finish=finish,
+    )  # fmt: skip
 
 
 def resume(argv: list[str]) -> int:
     """``textgan resume``."""
     from ..algorithms import find
-    from ..runtime import Run
 
     given = parse(ResumeOptions, argv, "textgan resume", "Go on with a run. Example:\n\n  textgan resume runs/a --until 5000")
-    positive(given, "until")
-    path = Path(given.run)
-    saved = Run.open(path).config
-    if saved.get("schema_version") != 1:
-        raise UserError(f"{path} was written by another version (schema {saved.get('schema_version')}); expected schema 1")
-    algorithm = find(saved["algorithm"])
-    config = build(algorithm.Config, saved["config"], path)
-    options: TrainOptions = build(TrainOptions, saved["train"], path)
-    options = dataclasses.replace(
-        options, until=given.until, device=given.device or options.device, threads=given.threads or options.threads
-    )
-    return _fit(path, algorithm, config, options, start_workers(options))
+    algorithm, parts = reopen(given, find, {"data": DataOptions, "train": TrainOptions})
+    return _fit(Path(given.run), algorithm, parts["config"], parts["train"], start_workers(parts["train"]))
