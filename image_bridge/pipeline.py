@@ -104,13 +104,18 @@ class TextToImage:
             UserError: one of them is not there, or the run was trained on vectors that came without an encoder.
         """
         found = generator_folder(folder)
+        try:
+            generator = load_generator(found)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{found} does not fit this version of image-bridge ({reason}); train a new run") from error
         if not (found / "text" / FILE).is_file():
             raise UserError(f"{found} has no text encoder; expected {Path('text') / FILE} in it, as image-bridge train writes it")
         try:
             encoder = load_encoder(str(found / "text"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{found / 'text' / FILE} is damaged ({error!r}); take another checkpoint of the run") from error
-        return cls(load_generator(found), encoder)
+        return cls(generator, encoder)
 
     @property
     def size(self) -> int:
@@ -127,7 +132,7 @@ class TextToImage:
         """Vectors (n, D) of sentences; warns of words that the encoder does not know.
 
         Raises:
-            UserError: a prompt is empty, longer than 2,000 characters, or the encoder refuses it.
+            UserError: a prompt is empty, longer than 2,000 characters or no text, or the encoder refuses it.
         """
         for k, prompt in enumerate(prompts, 1):
             which = f"prompt {k}" if len(prompts) > 1 else "the prompt"
@@ -137,6 +142,8 @@ class TextToImage:
                 raise UserError(f"{which} is empty; expected a sentence; received {prompt!r}")
             if len(prompt) > LONGEST:
                 raise UserError(f"{which} is too long; expected {LONGEST:,} characters at most; received {len(prompt):,}")
+            if any("\ud800" <= letter <= "\udfff" for letter in prompt):
+                raise UserError(f"{which} is not text in UTF-8; expected a sentence; received {prompt!r}")
         different = list(dict.fromkeys(prompts))
         self._tell_unknown(different)
         place = {prompt: k for k, prompt in enumerate(different)}
@@ -159,8 +166,9 @@ class TextToImage:
         for prompt in prompts:
             words = split_words(prompt)
             new = [word for word in words if word not in known]
-            unknown |= dict.fromkeys(new)
-            if len(new) == len(words):
+            if len(new) < len(words):
+                unknown |= dict.fromkeys(new)
+            else:
                 told = prompt if len(prompt) < 60 else f"{prompt[:60]}…"
                 warnings.warn(f"the encoder knows no word of {told!r}; its images are those of no text", stacklevel=4)
         if unknown:
@@ -194,6 +202,9 @@ class TextToImage:
             noise: what ``noise`` gave, one an image, for the ``n * each`` images.
             batch_size: images drawn at a time.
             each: images of a vector; they follow each other.
+
+        Raises:
+            UserError: the generator's weights have come to nothing.
         """
         if batch_size < 1:
             raise UserError(f"batch_size must be 1 or more; received {batch_size}")
@@ -202,6 +213,8 @@ class TextToImage:
             some = itertools.islice(left, len(rows))
             z, eps = (torch.stack(parts).to(self.device) for parts in zip(*some, strict=True))
             x = self.G.images(vectors[rows // each].to(self.device), z, eps if eps.shape[1] else None)
+            if not x.isfinite().all():
+                raise UserError("the generator draws what is no image (infinite or no numbers); take a checkpoint from before")
             yield (x.float().cpu() / 2 + 0.5).clamp(0, 1)
 
     @torch.inference_mode()

@@ -104,12 +104,7 @@ def _shown(batches: Iterable[Any], total: int, batch: int) -> Iterator[Any]:
 
 def _write_grid(images: Iterator[Any], prompts: Sequence[str], target: Path, given: GenerateOptions) -> None:
     """One picture: a caption above the images of each sentence."""
-    import numpy as np
-
-    from textgan.runtime.run import write_text
-
     from ..grids import grid
-    from ..images import png
 
     rows, captions = [], []
     for prompt in prompts:
@@ -117,8 +112,7 @@ def _write_grid(images: Iterator[Any], prompts: Sequence[str], target: Path, giv
             rows.append(list(itertools.islice(images, min(given.columns, given.number - start))))
             captions.append("" if start else prompt)
     scale = given.scale or max(1, 64 // rows[0][0].width)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, png(np.asarray(grid(rows, captions, scale))))
+    _save(target, grid(rows, captions, scale))
 
 
 def _write_folder(images: Iterator[Any], prompts: Sequence[str], target: Path, given: GenerateOptions) -> None:
@@ -165,9 +159,9 @@ class InterpolateOptions:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run of image-bridge, one of its checkpoints, or a folder with a saved generator."""
-    first: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
+    first: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FROM")]
     """A sentence."""
-    last: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
+    last: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TO")]
     """Another; or the same one, with --last-seed."""
     out: str = ""
     """A .png file for a strip, or a .gif file for an animation that goes there and back."""
@@ -199,13 +193,9 @@ def interpolate(argv: list[str]) -> int:
     positive(given, "batch")
     _check_ranges(given.scale, given.seed, given.last_seed or 0)
     target = _target(given.out, (".png", ".gif"))
-    import numpy as np
     import torch
 
-    from textgan.runtime.run import write_text
-
     from ..grids import strip, walk
-    from ..images import png
 
     pipe = _pipeline(given.run, given.device)
     moving = target.suffix == ".gif"
@@ -214,13 +204,24 @@ def interpolate(argv: list[str]) -> int:
     start, end = (None if seed is None else torch.Generator().manual_seed(seed) for seed in (given.seed, given.last_seed))
     vectors, noise = pipe.between(given.first, given.last, given.steps, start, end, given.truncation, given.deterministic)
     images = list(_shown(pipe.draw(vectors, noise, given.batch), given.steps, given.batch))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if moving:
-        write_text(target, walk(images, given.first, given.last, scale))
-    else:
-        write_text(target, png(np.asarray(strip(images, given.first, given.last, scale))))
+    _save(target, (walk if moving else strip)(images, given.first, given.last, scale))
     sys.stdout.write(f"{target}\n")
     return 0
+
+
+def _save(target: Path, picture: Any) -> None:
+    """Write a Pillow image as PNG, or bytes as they are: the whole file or none."""
+    import numpy as np
+
+    from textgan.runtime.run import write_text
+
+    from ..images import png
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_text(target, picture if isinstance(picture, bytes) else png(np.asarray(picture)))
+    except OSError as error:
+        raise UserError(f"--out {target} cannot be written ({error.strerror}); name another place") from error
 
 
 def _check_ranges(scale: int, *seeds: int) -> None:
@@ -242,7 +243,7 @@ def _target(out: str, endings: Sequence[str], folder: bool = False) -> Path:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"--out {out} exists already; expected the name of a new folder; remove it first, or name another")
     elif path.suffix not in endings:
-        raise UserError(f"--out {out} has the ending {path.suffix or 'of none'!r}; {wanted}")
+        raise UserError(f"--out {out} has {f'the ending {path.suffix}' if path.suffix else 'no ending'}; {wanted}")
     elif path.is_dir():
         raise UserError(f"--out {out} is a folder; {wanted}")
     above = next(place for place in (path.parent, *path.absolute().parents) if place.exists())
