@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from textgan.runtime import frozen, group_mean
 
@@ -77,11 +77,15 @@ def normal(u: Tensor) -> Tensor:
 
 def initialise(module: nn.Module, weights: Literal["normal", "orthogonal"] = "normal") -> None:
     """Weights N(0, 0.02), those of normalisations N(1, 0.02), no bias (DCGAN, section 4); or orthogonal (StackGAN++'s code)."""
-    for part in module.modules():
+    for part in list(module.modules()):
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer: Any = part
-            weight = layer.parametrizations.weight.original if is_parametrized(layer) else layer.weight
-            nn.init.orthogonal_(weight) if weights == "orthogonal" else nn.init.normal_(weight, 0, 0.02)
+            spectral = is_parametrized(layer)
+            if spectral:
+                remove_parametrizations(layer, "weight", leave_parametrized=False)
+            nn.init.orthogonal_(layer.weight) if weights == "orthogonal" else nn.init.normal_(layer.weight, 0, 0.02)
+            if spectral:
+                spectral_norm(layer)  # it looks for the singular vectors of the new weight
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
