@@ -7,21 +7,27 @@ import sys
 from textgan.__main__ import command_line
 
 HELP = """\
-image-bridge will turn captions into images with GANs conditioned on sentence vectors.
+image-bridge turns captions into images with GANs conditioned on sentence vectors.
 
   image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
                                    imagefolder, cub, coco)
+  image-bridge train ALGORITHM --data FOLDER --text ENCODER --run DIR
+                                   train (cgan, stackgan, stackgan_v2)
+  image-bridge resume DIR          go on with a run that was stopped or killed
+  image-bridge report DIR [DIR ...]
+                                   one HTML page with curves and the grids of samples
   image-bridge generate RUN "a red circle" -n 8 --out red.png
                                    draw sentences: one picture with captions, or a folder with a file an image
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
 
 Try it:
-  image-bridge data shapes shapes --images 2000
+  image-bridge data shapes shapes --images 2000 --size 32
+  image-bridge train cgan --data shapes --run runs/shapes --size 32 --width 32 --d-width 32 --steps 2000
 
 Options of a command: image-bridge COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "generate", "interpolate")
+COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate")
 
 
 def main(argv: list[str] | None = None) -> None:

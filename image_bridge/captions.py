@@ -279,6 +279,7 @@ class CaptionVectors:
         tell: is called with the captions encoded and their number.
 
     Attributes:
+        texts: (C,) what was encoded: the captions, or the labels that stand for them.
         vectors: (C, D) float32, memory-mapped.
         first: (N + 1,): the captions of image i are ``first[i]`` to ``first[i + 1]``.
         mean: (D,) of the training captions.
@@ -292,6 +293,7 @@ class CaptionVectors:
         captions = [c for some in data.captions for c in some]
         if isinstance(encoder, AttributeWords):
             captions = [labels(data, i) for i in range(len(data)) for _ in data.captions[i]]
+        self.texts = captions
         self.first = np.cumsum([0, *(len(some) for some in data.captions)])
         if isinstance(encoder, GivenVectors):
             if len(encoder.vectors) != len(captions):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,42 +15,13 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
-from .evaluate.labels import QUIET, cell, label
+from .evaluate.labels import QUIET, UNITS, cell, label
 from .runtime import Run
 from .runtime.run import write_text
 
 POINTS = 1000  # a curve is drawn with at most about twice as many points
 STYLES = ("-", "--", ":", "-.")  # so that runs can be told apart without colour
 COLOURS = ("#1b6ca8", "#c8553d", "#2f855a", "#7b4fa3", "#8a6d1d", "#3d5a6c")
-UNITS = {
-    "eval/nll_test": "NLL of held-out text (nats a token)",
-    "eval/fill_nll": "NLL of half of each held-out sentence given the rest (nats a blank)",
-    "eval/nll_oracle": "NLL of samples under the oracle (nats a token)",
-    "g/nll": "training NLL (nats a token)",
-    "g/reward": "D's probability that a sample is real",
-    "g/loss": "policy loss",
-    "g/grad": "norm of G's gradient",
-    "d/loss": "D's loss (nats; 0.693 is guessing)",
-    "d/accuracy": "D's accuracy (0.5 is guessing)",
-    "d/grad": "norm of D's gradient",
-    "eval/neighbour_nll": "NLL of a held-out neighbour (nats)",
-    "eval/neighbour_accuracy": "how often a held-out neighbour is found",
-    "eval/nll_previous": "NLL of held-out sentences before (nats a token)",
-    "eval/nll_next": "NLL of held-out sentences after (nats a token)",
-    "eval/perplexity_previous": "perplexity of held-out sentences before",
-    "eval/perplexity_next": "perplexity of held-out sentences after",
-    "e/nll": "training NLL of a neighbour (nats)",
-    "e/accuracy": "how often a neighbour is found in training",
-    "e/nll_previous": "training NLL of sentences before (nats a token)",
-    "e/nll_next": "training NLL of sentences after (nats a token)",
-    "e/grad": "norm of the encoder's gradient",
-    "eval/wordsim353_spearman": "WordSim-353, Spearman correlation",
-    "eval/simlex999_spearman": "SimLex-999, Spearman correlation",
-    "eval/analogies_accuracy": "analogies answered, share",
-    "w/loss": "word2vec training loss (nats a prediction)",
-    "eval/test_loss": "word2vec held-out loss (nats a prediction)",
-    "w/lr": "learning rate",
-}
 MOMENTS, SHOWN = 6, 5  # samples: how many moments of the run, how many sentences of each
 
 STYLE = """
@@ -60,6 +32,7 @@ td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
 th{font-weight:600}tr.differs td{background:#fff6d6}.quiet{color:#5b6b7a;font-size:.9rem}
 .curves{display:flex;flex-wrap:wrap;gap:1rem}.map svg{width:100%;height:auto}.curves svg{width:520px;max-width:100%;height:auto}
 ol{margin:.2rem 0 1rem;padding-left:1.6rem}.moment{border-left:3px solid #d5dce3;padding-left:1rem;margin:.8rem 0}
+.moment img{display:block;max-width:100%;height:auto}
 code{background:#f2f5f8;padding:.1rem .3rem;overflow-wrap:anywhere}.warning{background:#fdecea;padding:.5rem .8rem}
 """
 
@@ -75,7 +48,7 @@ class Record:
     curves: dict[str, tuple[np.ndarray, np.ndarray]]
     stages: list[tuple[str, int, int]]  # name, first step, last step
     evaluations: list[dict[str, Any]]
-    samples: list[tuple[int, list[str]]]
+    samples: list[tuple[int, list[str] | bytes]]  # step; lines of text, or a picture as a PNG file
     steps: int
     seconds: float | None
     problems: list[str] = field(default_factory=list)
@@ -134,12 +107,13 @@ def read(path: Path) -> Record:
         stages.append((name, start, max(steps)))
         start = max(steps)
     samples = [
-        (int(file.stem), file.read_text(encoding="utf-8", errors="replace").splitlines())
-        for file in sorted((run.path / "samples").glob("*.txt"))
-        if file.stem.isdigit()
+        (int(file.stem), file.read_bytes() if file.suffix == ".png" else file.read_text("utf-8", "replace").splitlines())
+        for file in sorted((run.path / "samples").glob("*"))
+        if file.stem.isdigit() and file.suffix in (".txt", ".png")
     ]
     curves = {key: (np.array([s for s, _ in p]), np.array([v for _, v in p])) for key, p in points.items()}
-    corpus = _json(run.path / "data" / "corpus.json", problems) if (run.path / "data").is_dir() else {}
+    facts = run.path / "data" / "corpus.json" if (run.path / "data").is_dir() else run.path / "data.json"
+    corpus = _json(facts, problems) if facts.parent != run.path or facts.is_file() else {}
     environment = _json(run.path / "env.json", problems)
     seconds = times[-1].get("time") if times else None
     done = rows[-1]["step"] if rows else 0
@@ -181,7 +155,7 @@ def svg(draw: Callable[[Any], None], salt: str, inches: tuple[float, float], lab
     return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _figure(key: str, records: Sequence[Record]) -> str:
+def _figure(key: str, records: Sequence[Record], title: str) -> str:
     def draw(axes: Any) -> None:
         for k, record in enumerate(records):
             if key in record.curves:
@@ -198,16 +172,16 @@ def _figure(key: str, records: Sequence[Record]) -> str:
         else:
             axes.legend(fontsize=8, frameon=False)
         axes.set_xlabel("step")
-        axes.set_title(UNITS.get(key, key), fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="left")
         axes.grid(alpha=0.25, linewidth=0.6)
 
-    return svg(draw, key, (6.2, 3.2), html.escape(f"{UNITS.get(key, key)} against the step", quote=True))
+    return svg(draw, key, (6.2, 3.2), html.escape(f"{title} against the step", quote=True))
 
 
-def _curves(records: Sequence[Record]) -> str:
-    keys = {key for record in records for key in record.curves if key in UNITS or not key.startswith("eval/")}
-    order = [*UNITS, *sorted(keys - UNITS.keys())]
-    figures = [_figure(key, records) for key in order if key in keys]
+def _curves(records: Sequence[Record], units: Mapping[str, str]) -> str:
+    keys = {key for record in records for key in record.curves if key in units or not key.startswith("eval/")}
+    order = [*units, *sorted(keys - units.keys())]
+    figures = [_figure(key, records, units.get(key, key)) for key in order if key in keys]
     return f'<div class="curves">{"".join(figures)}</div>' if figures else '<p class="quiet">Nothing was logged yet.</p>'
 
 
@@ -253,7 +227,7 @@ def summary(record: Record) -> str:
     if record.corpus:
         train, test = record.corpus.get("train"), record.corpus.get("test")
         if isinstance(train, int) and isinstance(test, int):
-            text += f" It learned from {train:,} sentences; {test:,} were held out."
+            text += f" It learned from {train:,} {record.corpus.get('unit', 'sentences')}; {test:,} were held out."
     found = [e for e in record.evaluations if isinstance(e.get("nll_test"), int | float)]
     if found:
         last, best = found[-1], min(found, key=lambda e: e["nll_test"])
@@ -265,6 +239,10 @@ def summary(record: Record) -> str:
     if oracle:
         text += f" The oracle finds {oracle[-1]:.3f} nats a token in the samples; the lowest was {min(oracle):.3f}."
     return text
+
+
+def _picture(image: bytes, step: int) -> str:
+    return f'<img alt="samples at step {step:,}" src="data:image/png;base64,{base64.b64encode(image).decode()}">'
 
 
 def _sentences(rows: Iterable[str]) -> str:
@@ -280,8 +258,11 @@ def _samples(record: Record) -> str:
         step, rows = record.samples[place]
         stage = next((name for name, _, last in record.stages if step <= last), "")
         head = f"Step {step:,}" + (f" ({html.escape(stage)})" if stage else "")
-        shown = rows if place == places[-1] else rows[:SHOWN]
-        text += f'<div class="moment"><b>{head}</b>{_sentences(shown)}</div>'
+        if isinstance(rows, bytes):
+            shown = _picture(rows, step)
+        else:
+            shown = _sentences(rows if place == places[-1] else rows[:SHOWN])
+        text += f'<div class="moment"><b>{head}</b>{shown}</div>'
     return text
 
 
@@ -346,8 +327,8 @@ def _judged(record: Record) -> str:
     return f"<table><tr><th></th>{''.join(heads)}</tr>{''.join(rows)}</table>" if rows else ""
 
 
-def page(records: Sequence[Record]) -> str:
-    """The HTML of a report."""
+def page(records: Sequence[Record], units: Mapping[str, str] = UNITS) -> str:
+    """The HTML of a report; ``units`` has the titles of the curves, in their order."""
     title = " and ".join(record.name for record in records)
     parts = [f"<h1>{html.escape(title)}</h1>"]
     for record in records:
@@ -356,7 +337,7 @@ def page(records: Sequence[Record]) -> str:
             parts.append(f'<p class="warning">{html.escape(problem)}</p>')
         if record.corpus.get("warning"):
             parts.append(f'<p class="warning">{html.escape(str(record.corpus["warning"]))}</p>')
-    parts.append("<h2>Curves</h2>" + _curves(records))
+    parts.append("<h2>Curves</h2>" + _curves(records, units))
     for record in records:
         if judged := _judged(record):
             parts.append(f"<h2>{html.escape(record.name)} beside real text</h2>{judged}")
@@ -368,7 +349,7 @@ def page(records: Sequence[Record]) -> str:
     for record in records:
         parts.append((f"<h3>{html.escape(record.name)}</h3>" if len(records) > 1 else "") + _samples(record))
     parts.append("<h2>Settings</h2>" + _table(records, [r.config for r in records]))
-    parts.append("<h2>Corpus</h2>" + _table(records, [r.corpus for r in records]))
+    parts.append("<h2>Data</h2>" + _table(records, [r.corpus for r in records]))
     commands = [" ".join(map(str, record.environment.get("argv", []))) for record in records]
     parts.append("<h2>Environment</h2>" + "".join(f"<p><code>{html.escape(c)}</code></p>" for c in commands if c))
     parts.append(_table(records, [{k: v for k, v in r.environment.items() if k != "argv"} for r in records]))
@@ -376,12 +357,13 @@ def page(records: Sequence[Record]) -> str:
     return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n'
 
 
-def report(runs: Sequence[Path], out: Path | None = None) -> Path:
+def report(runs: Sequence[Path], out: Path | None = None, units: Mapping[str, str] = UNITS) -> Path:
     """Write the report of one run, or of several side by side; gives the file written.
 
     Args:
         runs: folders of runs.
         out: the file; report.html in the first run when absent.
+        units: titles of the curves, in their order.
 
     Raises:
         UserError: a folder is not a run, or the file cannot be written.
@@ -390,7 +372,7 @@ def report(runs: Sequence[Path], out: Path | None = None) -> Path:
     out = out or runs[0] / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, page(records))
+        write_text(out, page(records, units))
     except OSError as error:
         raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
     return out

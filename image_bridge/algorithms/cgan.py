@@ -13,6 +13,7 @@ are shifted and cut before D sees them (DiffAugment; Zhao et al., 2020).
 
 Departs: sentence vectors are standardised, so that any encoder fits the same rates.
 Departs: a wrong text that is true of the image as well does not count; in the authors' code it does.
+Departs: the sentences in between are halfway from a text to its wrong one; in the authors' code, to another of the minibatch.
 Departs: samples come from the moving average of G.
 """
 
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from textgan.errors import UserError
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, normal, translate_and_cut
+from ..blocks import fixed, normal, scales, translate_and_cut
 from ..discriminators import MatchingDiscriminator
 from ..generators import CGANConfig as Sizes
 from ..generators import CGANGenerator
@@ -96,12 +97,18 @@ class CGAN:
 
     @staticmethod
     def sizes(config: CGANConfig) -> list[int]:
-        """The sizes at which images are needed."""
+        """The sizes at which images are needed.
+
+        Raises:
+            ValueError: it is not one that the networks can have.
+        """
+        scales(config.size)
         return [config.size]
 
     def stages(self) -> Sequence[Stage]:
         """The game: D and G by turns."""
-        return [Stage("adversarial", 2 * self.config.steps, self.step, 2 * self.data.per_epoch, self.config.batch)]
+        c = self.config
+        return [Stage("adversarial", 2 * c.steps, self.step, 2 * self.data.per_epoch, c.batch, turn=2)]
 
     def step(self, i: int) -> dict[str, Tensor]:
         """A step of the game: which player moves is a function of i."""
@@ -149,8 +156,7 @@ class CGAN:
         with fixed(self.D):
             loss = self.play(p.text)
             if weight:
-                half = p.text.roll(1, 0) if len(p.text) > 1 else p.text
-                loss = loss + weight * self.play((p.text + half) / 2)
+                loss = loss + weight * self.play((p.text + p.wrong) / 2)
         grad = self.g.minimise(loss)
         self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
         self.average.update()

@@ -10,9 +10,13 @@ def run(command: str, argv: list[str]) -> int:
     from textgan.cli.parse import say
 
     from .data import data
+    from .reporting import report
+    from .training import resume, train
     from .use import generate, interpolate
 
-    commands = {"data": data, "generate": generate, "interpolate": interpolate}
+    commands = {
+        "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
+    }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
         return commands[command](argv)

@@ -119,8 +119,13 @@ def _describe(read: Any) -> str:
         counts = Counter(int(n) for n in numbers if n >= 0)
         told += f"\n{name}: " + ", ".join(f"{words[n]} {count:,}" for n, count in counts.most_common(14))
         told += f", and {len(words) - 14} more" if len(words) > 14 else ""
+    warn_of_damage(read)
+    return told
+
+
+def warn_of_damage(read: Any) -> None:
+    """Say how many images cannot be used, and why the first of them."""
     if read.damaged:
         first = next(iter(read.damaged))
         name = read.files[first].relative_to(read.path)
         say(f"warning: images that cannot be used and are skipped: {len(read.damaged)}; the first: {name}: {read.damaged[first]}")
-    return told

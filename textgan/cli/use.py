@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -121,16 +122,17 @@ class ReportOptions:
     """File to write; the first run's report.html when absent."""
 
 
-def report(argv: list[str]) -> int:
-    """``textgan report``."""
+def report(argv: list[str], prog: str = "textgan", units: Mapping[str, str] | None = None) -> int:
+    """``textgan report``, or another program's, with its titles of curves."""
     given = parse(
-        ReportOptions, argv, "textgan report", "One HTML page. Example:\n\n  textgan report runs/a runs/b --out both.html"
+        ReportOptions, argv, f"{prog} report", f"One HTML page. Example:\n\n  {prog} report runs/a runs/b --out both.html"
     )
+    from ..evaluate.labels import UNITS
     from ..report import report as write
 
     if not given.runs:
-        raise UserError("no run was named; expected textgan report RUN [RUN ...]")
-    sys.stdout.write(f"{write([Path(run) for run in given.runs], Path(given.out) if given.out else None)}\n")
+        raise UserError(f"no run was named; expected {prog} report RUN [RUN ...]")
+    sys.stdout.write(f"{write([Path(run) for run in given.runs], Path(given.out) if given.out else None, units or UNITS)}\n")
     return 0
 
 

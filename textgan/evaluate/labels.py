@@ -23,6 +23,35 @@ LABELS = {
     "length_mean": "words a sentence, mean",
     "length_sd": "words a sentence, standard deviation",
 }
+UNITS = {  # curves of a run
+    "eval/nll_test": "NLL of held-out text (nats a token)",
+    "eval/fill_nll": "NLL of half of each held-out sentence given the rest (nats a blank)",
+    "eval/nll_oracle": "NLL of samples under the oracle (nats a token)",
+    "g/nll": "training NLL (nats a token)",
+    "g/reward": "D's probability that a sample is real",
+    "g/loss": "policy loss",
+    "g/grad": "norm of G's gradient",
+    "d/loss": "D's loss (nats; 0.693 is guessing)",
+    "d/accuracy": "D's accuracy (0.5 is guessing)",
+    "d/grad": "norm of D's gradient",
+    "eval/neighbour_nll": "NLL of a held-out neighbour (nats)",
+    "eval/neighbour_accuracy": "how often a held-out neighbour is found",
+    "eval/nll_previous": "NLL of held-out sentences before (nats a token)",
+    "eval/nll_next": "NLL of held-out sentences after (nats a token)",
+    "eval/perplexity_previous": "perplexity of held-out sentences before",
+    "eval/perplexity_next": "perplexity of held-out sentences after",
+    "e/nll": "training NLL of a neighbour (nats)",
+    "e/accuracy": "how often a neighbour is found in training",
+    "e/nll_previous": "training NLL of sentences before (nats a token)",
+    "e/nll_next": "training NLL of sentences after (nats a token)",
+    "e/grad": "norm of the encoder's gradient",
+    "eval/wordsim353_spearman": "WordSim-353, Spearman correlation",
+    "eval/simlex999_spearman": "SimLex-999, Spearman correlation",
+    "eval/analogies_accuracy": "analogies answered, share",
+    "w/loss": "word2vec training loss (nats a prediction)",
+    "eval/test_loss": "word2vec held-out loss (nats a prediction)",
+    "w/lr": "learning rate",
+}
 QUIET = ("nll_test_sequence", "length_p5", "length_p50", "length_p95", "test_sentences", "oracle_samples")  # in the JSON only
 
 

@@ -1,0 +1,31 @@
+"""The command ``report``."""
+
+from __future__ import annotations
+
+from textgan.cli.use import report as write
+
+SIZES = ("", *(str(2**k) for k in range(3, 11)))  # a discriminator may be named by the size of its images
+UNITS = {
+    "g/loss": "G's loss",
+    "g/kl": "KL of the text's code from a standard normal (nats a number)",
+    "g/colour": "G's colours: distance between sizes",
+    "g/grad": "norm of G's gradient",
+    **{
+        f"d{size}/{key}": f"{what}{f', {size} x {size}' if size else ''}"
+        for size in SIZES
+        for key, what in {
+            "loss": "D's loss",
+            "real": "D's mean score of real images with their text",
+            "wrong": "D's mean score of real images with another text",
+            "fake": "D's mean score of generated images with their text",
+            "alone_real": "D's mean score of real images, text unseen",
+            "alone_fake": "D's mean score of generated images, text unseen",
+            "grad": "norm of D's gradient",
+        }.items()
+    },
+}
+
+
+def report(argv: list[str]) -> int:
+    """``image-bridge report``."""
+    return write(argv, "image-bridge", UNITS)

@@ -1,0 +1,284 @@
+"""The commands ``train`` and ``resume``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textgan.cli.options import RunOptions, check_config
+from textgan.cli.parse import parse, positive, say
+from textgan.cli.running import (
+    ResumeOptions,
+    check_train,
+    environment,
+    from_config,
+    named,
+    options_of,
+    plan,
+    reopen,
+    start_workers,
+    to_the_end,
+)
+from textgan.errors import UserError
+
+from .data import warn_of_damage
+
+USAGE = (
+    "--data FOLDER --text ENCODER --run DIR [options]\n\n"
+    "Example: image-bridge train cgan --data shapes --text runs/skipthought --run runs/a --size 32"
+)
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Images with captions, and what turns captions into vectors."""
+
+    data: str = ""
+    """Folder of images with captions (metadata.jsonl), such as `image-bridge data` writes. Must be given."""
+    text: str = "bow"
+    """What turns captions into vectors: bow (the words they have), labels (the attributes instead of captions), words:VECTORS,
+    a run of quickthought or skipthought, a folder of sentence-transformers, or a .npy of vectors, one a caption."""
+    strict: bool = False
+    """Refuse damaged images, instead of skipping them with a count."""
+    processes: int = 0
+    """Processes that read images the first time; 0 for as many as there are cores."""
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """How a run of image-bridge goes."""
+
+    grids: int = 50
+    """Grids of samples that are drawn over the whole training, at even distances."""
+    compile: bool = False
+    """Compile the networks with torch.compile: a slow start, then faster steps on a GPU."""
+
+
+PARTS = {"data": PairOptions, "train": TrainOptions}
+
+
+@dataclass(frozen=True)
+class ResumeImagesOptions(ResumeOptions):
+    """Options of resume: none that would change the result."""
+
+    data: str = ""
+    """Where the images lie now, if they were moved."""
+
+
+def train(argv: list[str]) -> int:
+    """``image-bridge train``."""
+    from ..algorithms import SUMMARIES, find
+
+    name = named(argv, "image-bridge", SUMMARIES, USAGE)
+    if name is None:
+        return 0
+    algorithm = find(name)
+    options = options_of(data=PairOptions(), train=TrainOptions(), config=algorithm.Config())
+    argv, default = from_config(argv[1:], name, options)
+    example = f"image-bridge train {name} --data shapes --text bow --run runs/a"
+    description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
+    chosen: Any = parse(options, argv, f"image-bridge train {name}", description, default)
+    given: TrainOptions = chosen.train
+    check_train(given)
+    check_config(chosen.config)
+    positive(given, "grids")
+    if chosen.data.processes < 0:
+        raise UserError(f"--processes must be 0 or more; received {chosen.data.processes}")
+    if not chosen.data.data:
+        raise UserError("no images were named; expected --data FOLDER, such as `image-bridge data shapes FOLDER` writes")
+    path = Path(given.run)
+    if (path / "config.json").exists():
+        raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `image-bridge resume {path}`")
+    return _start(name, algorithm, chosen, path)
+
+
+def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
+    from textgan.runtime import Run
+
+    from ..captions import load_encoder
+
+    options: TrainOptions = chosen.train
+    workers = start_workers(options)
+    data = dataclasses.replace(chosen.data, data=str(Path(chosen.data.data).resolve()), text=_placed(chosen.data.text))
+    pairs, encoder = _pairs(algorithm, chosen.config, data, options, workers, lambda read: load_encoder(data.text, read))
+    made = _made(algorithm, chosen.config, pairs, options, workers)
+    if options.dry_run:
+        plan(made, "images")
+        return 0
+    if workers.main:
+        with _new_run(path):
+            encoder.save(path / "text")
+            (path / "data.json").write_text(json.dumps(_facts(pairs), indent=1) + "\n", encoding="utf-8")
+            parts = {"data": data, "train": options, "config": chosen.config}
+            saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
+            Run.create(path, saved, environment(["image-bridge", *sys.argv[1:]], options.seed, workers), options.keep)
+    workers.agree(0)  # the others wait for the files
+    return _fit(path, made, pairs, options, workers)
+
+
+def _placed(text: str) -> str:
+    """What ``--text`` names, so that it is found from another folder too."""
+    if text in ("bow", "labels"):
+        return text
+    prefix, path = ("words:", text.removeprefix("words:")) if text.startswith("words:") else ("", text)
+    return prefix + str(Path(path).resolve()) if Path(path).exists() else text
+
+
+@contextmanager
+def _new_run(path: Path) -> Iterator[None]:
+    """Files of a run before it is one; gone again where they cannot be written."""
+    shutil.rmtree(path / "text", ignore_errors=True)  # of a start that was killed
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(path / "text", ignore_errors=True)
+        for name in ("data.json", "env.json"):
+            (path / name).unlink(missing_ok=True)
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        raise
+
+
+def _pairs(
+    algorithm: Any, config: Any, given: PairOptions, options: TrainOptions, workers: Any, encoder_for: Callable[[Any], Any]
+) -> tuple[Any, Any]:
+    """Minibatches of an algorithm, and the encoder; the first process prepares what the others then find ready."""
+    from ..captions import CaptionVectors
+    from ..images import ImageData
+    from ..pairs import PairData
+
+    processes = given.processes or os.cpu_count() or 1
+    try:
+        sizes = algorithm.sizes(config)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+    def prepared() -> tuple[Any, Any]:
+        data = ImageData(given.data)
+        with _told("packing", "images", workers.main) as tell:
+            packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
+        encoder = encoder_for(data)
+        with _told("encoding", "captions", workers.main) as tell:
+            captions = CaptionVectors(data, encoder, tell)
+        pairs = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=options.seed)
+        return pairs, encoder
+
+    if workers.main:
+        found = prepared()
+        warn_of_damage(found[0].data)
+        facts = _facts(found[0])
+        say(
+            f"images to train on: {facts['train']:,}; held out: {facts['test']:,}; captions: {facts['captions']:,}; "
+            f"vectors of {facts['dimension']:,} numbers"
+        )
+    workers.agree(0)  # the others wait for the files
+    return found if workers.main else prepared()
+
+
+@contextmanager
+def _told(what: str, unit: str, show: bool) -> Iterator[Callable[[int, int], None]]:
+    """What tells how far some work on the data has come."""
+    from textgan.runtime import Progress
+
+    bar = Progress(0, 0, show, unit=unit)
+
+    def tell(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done, what)
+
+    try:
+        yield tell
+    finally:
+        bar.close()
+
+
+def _facts(pairs: Any) -> dict[str, Any]:
+    """What a run keeps of its data, to know them again."""
+    data = pairs.data
+    return {
+        "unit": "images", "train": len(pairs.chosen), "test": len(data.usable(held_out=True)), "damaged": len(data.damaged),
+        "captions": len(pairs.captions.texts), "dimension": pairs.dimension,
+        "metadata_sha256": hashlib.sha256((data.path / "metadata.jsonl").read_bytes()).hexdigest(),
+    }  # fmt: skip
+
+
+def _made(algorithm: Any, config: Any, pairs: Any, options: TrainOptions, workers: Any) -> Any:
+    workers.seed(options.seed, 0)
+    try:
+        made = algorithm(config, pairs, workers)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if options.compile:
+        for player in made.players.values():
+            _compile(player.module)
+    return made
+
+
+def _compile(module: Any) -> None:
+    """Compile the parts of a network in place, which changes no name; a part is what has a ``forward``."""
+    import torch
+
+    for part in module.children():
+        if isinstance(part, torch.nn.ModuleList | torch.nn.ModuleDict):
+            _compile(part)
+        else:
+            part.compile()
+
+
+def _fit(path: Path, made: Any, pairs: Any, options: TrainOptions, workers: Any) -> int:
+    from ..preview import Preview, Previewed
+
+    def finish(folder: Path) -> None:
+        shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
+
+    shown = Previewed(made, Preview(pairs, options.seed), options.grids)
+    use = f'`image-bridge generate {path} "..." --out a.png` draws'
+    return to_the_end(shown, path, options, workers, "image-bridge", use, evaluate=None, finish=finish)
+
+
+def _link(source: str, target: str) -> None:
+    """One file under two names, or a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def resume(argv: list[str]) -> int:
+    """``image-bridge resume``."""
+    from ..algorithms import find
+    from ..captions import FILE, load_encoder
+
+    given = parse(
+        ResumeImagesOptions,
+        argv,
+        "image-bridge resume",
+        "Go on with a run. Example:\n\n  image-bridge resume runs/a --until 5000",
+    )
+    algorithm, parts = reopen(given, find, PARTS)
+    options, path = parts["train"], Path(given.run)
+    data = dataclasses.replace(parts["data"], data=given.data or parts["data"].data)
+    try:
+        facts = json.loads((path / "data.json").read_text(encoding="utf-8"))
+        kind = json.loads((path / "text" / FILE).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} lacks data.json or text/{FILE}, or they are damaged ({error}); start a new run") from error
+    source = data.text if kind == "given" else str(path / "text")
+    workers = start_workers(options)
+    pairs, _ = _pairs(algorithm, parts["config"], data, options, workers, lambda read: load_encoder(source, read))
+    changed = [name for name, value in _facts(pairs).items() if facts.get(name) != value]
+    if changed:
+        raise UserError(
+            f"{data.data} is not what the run was begun with ({', '.join(changed)}); expected the same images and captions; "
+            "bring them back, name their folder with --data, or start a new run"
+        )
+    return _fit(path, _made(algorithm, parts["config"], pairs, options, workers), pairs, options, workers)

@@ -1,0 +1,93 @@
+"""What training shows of itself: a grid of images for fixed captions and fixed noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from textgan.runtime import Player, Stage, frozen
+from textgan.runtime.batches import permuted
+from textgan.runtime.workers import fold
+
+from .generators import Generator
+from .grids import grid
+from .pairs import PairData
+
+ROWS, COLUMNS = 8, 8  # captions, and images that are drawn of each
+LEAST, MOST = 64, 128  # pixels of an image in the grid: smaller ones are enlarged, larger ones reduced
+
+
+class Preview:
+    """Grids of what a generator draws: a row a held-out caption, its own image first, then a column for each fixed noise.
+
+    Args:
+        pairs: has images and captions; training ones are shown where none are held out.
+        seed: decides captions and noise.
+    """
+
+    def __init__(self, pairs: PairData, seed: int) -> None:
+        self.workers, data = pairs.workers, pairs.data
+        held_out = data.usable(held_out=True)
+        found = held_out if len(held_out) else pairs.chosen
+        mixed = found[permuted(np.arange(len(found)), len(found), fold(seed, 3))]
+        _, first = np.unique(pairs.meaning[mixed], return_index=True)  # rows that show different things come first
+        others = np.setdiff1d(np.arange(len(mixed)), first)
+        images = mixed[np.concatenate([np.sort(first), others])[:ROWS]]
+        captions = pairs.captions.first[images]
+        self.captions = [pairs.captions.texts[k] for k in captions]
+        self.vectors = torch.from_numpy(pairs.captions.vectors[captions].astype(np.float32))
+        self.real = pairs.pixels[max(pairs.pixels)].packed[images]
+        self.seed = fold(seed, 4)
+
+    def draw(self, G: Generator) -> bytes:
+        """A PNG file of what ``G`` draws without chance in its text code."""
+        z = torch.randn(COLUMNS, G.config.noise, generator=torch.Generator().manual_seed(self.seed)).to(self.workers.device)
+        rows = []
+        with frozen(G):
+            for vector, real in zip(self.vectors.to(self.workers.device), self.real, strict=True):
+                x = G.images(vector.expand(COLUMNS, -1), z)
+                drawn = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+                rows.append([_fitted(image) for image in (real, *drawn)])
+        out = io.BytesIO()
+        grid(rows, self.captions, headings=["real"]).save(out, "PNG")
+        return out.getvalue()
+
+
+def _fitted(image: np.ndarray) -> Image.Image:
+    size = image.shape[0]
+    if size < LEAST:
+        return Image.fromarray(image).resize((LEAST // size * size,) * 2, Image.Resampling.NEAREST)
+    return Image.fromarray(image).resize((min(size, MOST),) * 2, Image.Resampling.LANCZOS)
+
+
+class Previewed:
+    """An image algorithm as ``fit`` takes it: its samples are the grid, drawn at even distances.
+
+    Args:
+        algorithm: has ``players``, ``kept`` with a "generator", and ``stages()``.
+        preview: draws the grid.
+        grids: about how many are drawn over the whole training.
+    """
+
+    def __init__(self, algorithm: Any, preview: Preview, grids: int) -> None:
+        self.algorithm, self.preview, self.grids = algorithm, preview, grids
+        self.players: Mapping[str, Player] = algorithm.players
+        self.kept: Mapping[str, nn.Module] = algorithm.kept
+
+    def stages(self) -> Sequence[Stage]:
+        """The algorithm's, with the distance of the grids as their unit: epochs may be a few steps or millions."""
+        stages = self.algorithm.stages()
+        every = sum(stage.steps for stage in stages) / self.grids
+        return [dataclasses.replace(s, unit=max(1, round(every / s.turn)) * s.turn) for s in stages]
+
+    def sample(self, n: int) -> bytes:
+        """The grid; nothing in processes that write no files."""
+        G: Any = self.kept["generator"]
+        return self.preview.draw(G) if self.preview.workers.main else b""
