@@ -29,7 +29,6 @@ def rollout_reward(
     *,
     n: int,
     discount: float = 1.0,
-    piece: int = 128,
 ) -> Tensor:
     """The action value of each token by Monte Carlo search (SeqGAN, eq. 4).
 
@@ -43,7 +42,6 @@ def rollout_reward(
         u: (B, T - 1, n, T) uniform numbers; [b, t, i, s] draws token s of completion i of the prefix x[b, :t + 1].
         n: completions a prefix.
         discount: factor for each token between the prefix and the end; 1 is the paper's terminal reward.
-        piece: sequences rewarded at a time.
 
     Returns:
         (B, T) rewards, 0 at padding.
@@ -55,7 +53,7 @@ def rollout_reward(
     q = reward(x).unsqueeze(1) * discount**to_end  # (B, T)
     if n > 0 and length > 1:
         finished = policy.complete(x, n, u).reshape(-1, length)  # (B (T-1) n, T)
-        value = torch.cat([reward(part) for part in finished.split(piece)]).view(batch, length - 1, n)
+        value = reward(finished).view(batch, length - 1, n)
         if discount != 1:
             ends = policy.mask(finished).sum(1).view(batch, length - 1, n) - 1
             value = value * discount ** (ends - steps[:-1, None])

@@ -118,9 +118,9 @@ class GumbelGAN:
             self.D = RelGANDiscriminator(RelGANDiscriminatorConfig(corpus.vocab_size, length, dropout=c.d_dropout))
         self.D.to(workers.device)
         self.d_loss, self.g_loss = OBJECTIVES[c.objective]
-        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr), workers, c.clip)
-        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr), workers, c.clip)
+        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
+        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr, fused=True), workers, c.clip)
+        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"generator_mle": self.g_mle, "generator": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {}
         self.local, self.game = workers.shard(c.batch), 1 + c.d_steps

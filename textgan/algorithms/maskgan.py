@@ -123,7 +123,7 @@ class MaskGAN:
         self.critic = nn.Linear(H, 1).to(workers.device)
 
         def player(module: nn.Module, lr: float) -> Player:
-            return Player(module, torch.optim.Adam(module.parameters(), lr), workers, c.clip)
+            return Player(module, torch.optim.Adam(module.parameters(), lr, fused=True), workers, c.clip)
 
         self.language, self.g_mle, self.g = player(self.lm, c.lr), player(self.G, c.lr), player(self.G, c.g_lr)
         self.d, self.v = player(self.D, c.d_lr), player(self.critic, c.critic_lr)

@@ -62,7 +62,7 @@ class MLE:
             nn.init.normal_(parameter, 0, 0.1)  # as the authors' code
         if c.embeddings:
             start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
+        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
         self.data = Batches(lambda i: corpus.train.rows(i, length), len(corpus.train), c.batch, seed, workers)
         self.players: Mapping[str, Player] = {"generator": self.g}
         self.kept: Mapping[str, nn.Module] = {}

@@ -85,9 +85,9 @@ class RelGAN:
         self.G = RMCGenerator(RMCConfig(corpus.vocab_size, *memory, **symbols(corpus))).to(workers.device)
         shape = RelGANDiscriminatorConfig(corpus.vocab_size, length, c.representations, c.d_embedding_dim, dropout=c.d_dropout)
         self.D = RelGANDiscriminator(shape).to(workers.device)
-        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr), workers, c.clip)
-        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr), workers, c.clip)
+        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
+        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr, fused=True), workers, c.clip)
+        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr, fused=True), workers, c.clip)
         self.players: Mapping[str, Player] = {"generator_mle": self.g_mle, "generator": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {}
         self.local, self.game = workers.shard(c.batch), 1 + c.d_steps

@@ -114,9 +114,9 @@ class SeqGAN:
             start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
         shape = CNNHighwayConfig(corpus.vocab_size, length, c.d_embedding_dim, dropout=c.d_dropout)
         self.D = CNNHighway(shape).to(workers.device)
-        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr), workers, c.clip)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr), workers, c.clip)
-        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr), workers)
+        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
+        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr, fused=True), workers, c.clip)
+        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr, fused=True), workers)
         self.players: Mapping[str, Player] = {"generator_mle": self.g_mle, "generator": self.g, "discriminator": self.d}
         self.lagged = EMA(self.G, c.rollout_decay) if c.rollout_policy == "lagged" else None
         self.kept: Mapping[str, nn.Module] = {"rollout": self.lagged.copy} if self.lagged else {}
@@ -195,7 +195,7 @@ class SeqGAN:
         real = self.real[i]  # (B/2, T)
         fake = self.fake(i)
         self.D.train()
-        on_real, on_fake = self.D(real), self.D(fake)
+        on_real, on_fake = self.D(torch.cat([real, fake])).chunk(2)
         loss = d_logistic(on_real, on_fake)
         grad = self.d.minimise(loss + self.config.d_l2 * self.D.l2())
         accuracy = ((on_real > 0).float().mean() + (on_fake <= 0).float().mean()) / 2

@@ -98,7 +98,7 @@ def lstm_nll(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = RNNGenerator(RNNConfig(vocab_size, hidden_dim, hidden_dim, dropout=0.3, bos=bos, eos=eos))
-        optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+        optimizer = torch.optim.Adam(model.parameters(), 2e-3, fused=True)
         order = torch.randperm(len(training))
         ids = torch.from_numpy(np.asarray(training, dtype=np.int64))[order]
         kept, learnt = ids[: max(1, len(ids) // 10)], ids[max(1, len(ids) // 10) :]
