@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from image_bridge.__main__ import main
-from image_bridge.captions import AttributeWords, BagOfWords, GivenVectors
+from image_bridge.captions import AttributeWords, BagOfWords, GivenVectors, WordMean
 from image_bridge.generators import CGANConfig, CGANGenerator, StackGANConfig, StackGANGenerator
 from image_bridge.grids import GAP, NARROWEST, Text, grid, picture, plain, strip, walk
 from image_bridge.images import ImageData
@@ -127,7 +127,7 @@ def test_types_of_output_agree(pipe):
         pipe(RED, output_type="jpg")
 
 
-def test_truncation_shrinks_the_noise(pipe):
+def test_truncation_shrinks_the_noise(pipe, stack):
     def spread(limit):
         z = torch.cat([pipe.noise(seeded(seed), limit)[0] for seed in range(400)])
         return float(z.std()), float(z.abs().max())
@@ -141,6 +141,8 @@ def test_truncation_shrinks_the_noise(pipe):
     z = torch.randn(1000, generator=seeded(0))
     assert torch.equal(truncated(z, 0.5).argsort(), z.argsort())
     assert torch.allclose(truncated(z, 20.0), z, atol=1e-5)
+    eps = torch.cat([stack.noise(seeded(seed), 1.0)[1] for seed in range(100)])
+    assert 0.9 < eps.abs().max() <= 1, "the noise of the text's code as well"
     images = [draw(pipe, RED, 16, seeded(0), truncation=limit) for limit in (None, 0.3)]
     assert images[1].std(0).mean() < 0.6 * images[0].std(0).mean()
     for wrong in (0.0, -1.0, math.nan, math.inf):
@@ -238,6 +240,20 @@ def test_labels_are_prompts(folder, pipe):
         draw(labelled, RED)
 
 
+def test_word_vectors_travel_with_the_generator(pipe, tmp_path):
+    from gensim.models import KeyedVectors
+
+    vectors = KeyedVectors(len(WORDS))
+    vectors.add_vectors(list(WORDS), np.eye(len(WORDS), dtype=np.float32))
+    pipe.G.save_pretrained(tmp_path)
+    WordMean(vectors, tmp_path).save(tmp_path / "text")
+    loaded = TextToImage.from_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="change nothing: zebra$"):
+        found = draw(loaded, "a red zebra", 1, seeded(3))
+    assert near(found, draw(loaded, "A RED", 1, seeded(3)))
+    assert far(found, draw(loaded, "a blue", 1, seeded(3))) > 0.1
+
+
 def test_folders_that_hold_no_pipeline(tmp_path, pipe):
     def refused(said):
         with pytest.raises(UserError, match=said) as told:
@@ -298,6 +314,9 @@ def test_captions_are_wrapped_cut_and_cleaned():
     assert len(text.lines) == 4
     assert text.lines[-1].endswith("…")
     assert all(text.font.getlength(line) <= 200 for line in text.lines)
+    counts = [len(Text("word " * n, 13, 200).lines) for n in range(40)]
+    assert counts == sorted(counts)
+    assert set(counts) == {0, 1, 2, 3, 4}
     whole = Text("a face with long red hair, glasses and a friendly smile", 13, 200)
     assert " ".join(whole.lines) == "a face with long red hair, glasses and a friendly smile"
     broken = Text("x" * 60, 13, 200)
@@ -346,11 +365,12 @@ def test_generate_writes_one_picture(folder, tmp_path, capsys):
     assert pixels(out).shape == (3 * (64 + GAP) + GAP + line + GAP, 4 * (64 + GAP) + GAP, 3)
 
 
-def test_generate_writes_a_data_set(folder, tmp_path):
+def test_generate_writes_a_data_set(folder, tmp_path, capsys):
     (tmp_path / "p.txt").write_text(f"\ufeff{RED}\r\n{BLUE}\r\n\r\n", encoding="utf-8")
     out = tmp_path / "samples-0.5"
     out.mkdir()
     assert bridge("generate", folder, "--prompts", tmp_path / "p.txt", "-n", 3, "--out", out, "--seed", 5, "--batch", 2) == 0
+    assert capsys.readouterr().err.startswith("drawing  image 6/6")
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     assert [row["text"] for row in rows] == [RED] * 3 + [BLUE] * 3
     assert [row["seed"] for row in rows] == [5, 6, 7] * 2
