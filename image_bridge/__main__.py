@@ -20,6 +20,7 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    draw sentences: one picture with captions, or a folder with a file an image
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
+  image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies
 
 Try it:
   image-bridge data shapes shapes --images 2000 --size 32
@@ -27,7 +28,7 @@ Try it:
 
 Options of a command: image-bridge COMMAND --help.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate")
+COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate")
 
 
 def main(argv: list[str] | None = None) -> None:

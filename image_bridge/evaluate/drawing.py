@@ -1,0 +1,53 @@
+"""Images of sentence vectors as bytes, which is what all figures are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textgan.errors import UserError
+from textgan.runtime import frozen
+
+from ..generators import Generator
+
+
+def as_bytes(x: Tensor) -> np.ndarray:
+    """Images (n, 3, S, S) in [-1, 1] as bytes (n, S, S, 3)."""
+    found: np.ndarray = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return found
+
+
+@torch.inference_mode()
+def drawn(
+    G: Generator, vectors: np.ndarray, seed: int = 0, batch: int = 64,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:  # fmt: skip
+    """An image (n, S, S, 3) of each raw sentence vector (n, D), each with a noise of its own.
+
+    Args:
+        G: what ``load_generator`` gives, on any device; its mode is left as it was.
+        vectors: of the captions, as the encoder gives them.
+        seed: decides the noise, which depends neither on the device nor on the batch size.
+        batch: images at a time.
+        tell: is called with the images drawn and their number.
+
+    Raises:
+        UserError: the generator's weights have come to nothing.
+    """
+    device, noise = next(G.parameters()).device, torch.Generator().manual_seed(seed)
+    z = torch.randn(len(vectors), G.config.noise, generator=noise)
+    eps = torch.randn(len(vectors), G.eps, generator=noise) if G.eps else None
+    found = []
+    with frozen(G):
+        for start in range(0, len(vectors), batch):
+            here = slice(start, start + batch)
+            text = torch.from_numpy(np.asarray(vectors[here], dtype=np.float32)).to(device)
+            x = G.images(text, z[here].to(device), None if eps is None else eps[here].to(device))
+            if not x.isfinite().all():
+                raise UserError("the generator draws what is no image (infinite or no numbers); take a checkpoint from before")
+            found.append(as_bytes(x))
+            tell(min(start + batch, len(vectors)), len(vectors))
+    return np.concatenate(found)
