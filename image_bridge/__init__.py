@@ -1,4 +1,4 @@
-"""Image GANs conditioned on sentence vectors. This release holds the package's place: no algorithm is in it yet."""
+"""Image GANs conditioned on sentence vectors."""
 
 from textgan import __version__
 
