@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -62,7 +62,7 @@ class StackGANv2Config:
     """Captions of an image whose vectors are averaged (code: 1)."""
     noise: int = 100
     """Numbers of z (code: 100)."""
-    code: int = 128
+    code: int = field(default=128, metadata={"least": 0})
     """Numbers of the text's code; 0 leaves the text out (code: 128)."""
     augmentation: Literal["linear", "glu"] = "glu"
     """What follows the layer that gives mu and the log-variance (code: glu)."""

@@ -97,7 +97,11 @@ def check_config(config: Any) -> None:
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
         elif not value < float("inf"):
             raise UserError(f"{flag} must be a finite number; received {value}")
-        elif value < (
-            0 if isinstance(value, float) or f.default == 0 or f.name.endswith(("_epochs", "rounds", "rollouts")) else 1
-        ):
+        elif value < _least(f, value):
             raise UserError(f"{flag} is too small; received {value}")
+
+
+def _least(f: dataclasses.Field[Any], value: float) -> int:
+    """The smallest number that a field may have: 0 where it may be a fraction, where 0 is its default, or where it says so."""
+    none = isinstance(value, float) or f.default == 0 or f.name.endswith(("_epochs", "rounds", "rollouts"))
+    return int(f.metadata.get("least", 0 if none else 1))
