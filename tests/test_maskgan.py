@@ -90,6 +90,16 @@ def test_the_encoder_sees_what_is_given_and_nothing_else():
     assert not torch.equal(D.before(filled)[:, 3], D.before(later)[:, 3])
 
 
+def test_the_discriminator_judges_several_fillings_of_a_sentence_at_once():
+    torch.manual_seed(0)
+    D = MaskDiscriminator(MaskDiscriminatorConfig(6, 5)).double().eval()
+    x, y = torch.randint(1, 6, (2, 3, 7)).unbind(0)
+    present = torch.rand(3, 7) < 0.5
+    both = D(torch.cat([x, y]), x, present)
+    assert torch.allclose(both, torch.cat([D(x, x, present), D(y, x, present)]), atol=1e-12)
+    assert not torch.allclose(both[3:], D(y, y, present), atol=1e-6)  # it is the context of x that they stand in
+
+
 def test_as_a_language_model_it_fills_a_sentence_of_blanks(tmp_path):
     G = generator()
     every = torch.tensor(list(itertools.product(range(6), repeat=4)))

@@ -218,7 +218,13 @@ class MaskDiscriminator(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
 
     def forward(self, filled: Tensor, x: Tensor, present: Tensor) -> Tensor:
-        """Logits (B, T) that each token of ``filled`` (B, T) is real; of x (B, T) the encoder sees what is ``present`` (B, T)."""
+        """Logits (k B, T) that each token of ``filled`` (k B, T) is real.
+
+        Args:
+            filled: k versions, one after the other, of every sentence; the encoder reads each sentence once for all of them.
+            x: (B, T) sentences.
+            present: (B, T) what of them the encoder sees.
+        """
         context = torch.where(present.unsqueeze(2), self.embedding(x), self.blank)
         padding = present & (x == self.config.pad)
         bias = torch.zeros_like(context[:, :, 0]).masked_fill(padding, -torch.inf)

@@ -219,7 +219,7 @@ class MaskGAN:
         fake, drawn = self.filled(x, present)
         real = ~present
         self.D.train()
-        on_real, on_fake = self.D(x, x, present), self.D(fake, x, present)
+        on_real, on_fake = self.D(torch.cat([x, fake]), x, present).chunk(2)
         counts = [self.workers.mean(mask.sum().float()).clamp(min=1) for mask in (real, drawn)]
         loss = ((F.softplus(-on_real) * real).sum() / counts[0] + (F.softplus(on_fake) * drawn).sum() / counts[1]) / 2
         right = (((on_real > 0) & real).sum() / counts[0] + ((on_fake <= 0) & drawn).sum() / counts[1]) / 2

@@ -84,9 +84,11 @@ class Seq2Seq(nn.Module):
         return found
 
     def forward(self, context: Tensor, bias: Tensor, e: Tensor) -> Tensor:
-        """Attentional states (B, T, H) for decoder inputs e (B, T, H), after an encoder that read ``context`` (B, S, H)."""
+        """Attentional states for decoder inputs e (k B, T, H), k versions of each of what the encoder reads: context (B, S, H)."""
         memory, state = self.encoder(context)
-        return self.attend(self.decoder(e, state)[0], memory, bias)
+        k = len(e) // len(context)
+        states, _ = self.decoder(e, tuple(part.repeat(1, k, 1) for part in state))
+        return self.attend(states, memory.repeat(k, 1, 1), bias.repeat(k, 1))
 
 
 @dataclass(frozen=True)
