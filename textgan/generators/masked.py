@@ -84,7 +84,7 @@ class Seq2Seq(nn.Module):
         return found
 
     def forward(self, context: Tensor, bias: Tensor, e: Tensor) -> Tensor:
-        """Attentional states for decoder inputs e (k B, T, H), k versions of each of what the encoder reads: context (B, S, H)."""
+        """Attentional states for decoder inputs e (k B, T, H), k versions of each context (B, S, H) that was encoded."""
         memory, state = self.encoder(context)
         k = len(e) // len(context)
         states, _ = self.decoder(e, tuple(part.repeat(1, k, 1) for part in state))
