@@ -113,6 +113,11 @@ def test_sources(tmp_path):
     assert read(tmp_path / "d.csv", column="id")[0] == [["1"]]
     with pytest.raises(UserError, match="id, text"):
         read(tmp_path / "d.csv", column="caption")
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "captions.jsonl").write_text(
+        '{"captions": ["a dog", "one\\ndog"]}\n{"captions": []}\n{"captions": "a cat"}\n'
+    )
+    assert read(tmp_path / "f", column="captions")[0] == [["a dog", "one", "dog"], [""], ["a cat"]]  # a list is a document
     (tmp_path / "e.jsonl").write_text("{")
     with pytest.raises(UserError, match="line 1 is not a JSON"):
         read(tmp_path / "e.jsonl")

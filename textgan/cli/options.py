@@ -20,7 +20,7 @@ class DataOptions:
     lee-news; a folder that `textgan prepare` wrote; oracle (synthetic, own LSTM) or oracle:PATH.npz (the published one).
     Must be given."""
     column: str | None = None
-    """Column of a .jsonl, .csv or data set that holds the text."""
+    """Column of a .jsonl, .csv or data set that holds the text; a list of sentences in it is a document."""
     split: Literal["auto", "line", "sentence"] = "auto"
     """Whether a line is a sentence or prose is to be cut into sentences."""
     tokenizer: str = "word"

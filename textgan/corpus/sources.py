@@ -95,6 +95,12 @@ def _column(names: Iterable[str], wanted: str | None, where: str) -> str:
     return column
 
 
+def _document(value: Any) -> list[str]:
+    """A document of a table's cell: the lines of a text, or a list of sentences as they are."""
+    parts = value if isinstance(value, list) else [value]
+    return [line for part in parts for line in str(part).splitlines()] or [""]
+
+
 def _file_documents(path: Path, column: str | None, encoding: str, report: ReadReport) -> Iterator[list[str]]:
     kind = Path(path.stem).suffix if path.suffix in (".gz", ".bz2") else path.suffix
     lines = _text_lines(path, encoding, report)
@@ -107,13 +113,13 @@ def _file_documents(path: Path, column: str | None, encoding: str, report: ReadR
                 text = row[_column(row, column, f"{path} line {number}")]
             except (json.JSONDecodeError, TypeError, AttributeError) as error:
                 raise UserError(f"{path} line {number} is not a JSON object ({error}); expected one a line") from error
-            yield str(text).splitlines() or [""]
+            yield _document(text)
     elif kind in (".csv", ".tsv"):
         csv.field_size_limit(1 << 30)
         reader = csv.DictReader(lines, delimiter="\t" if kind == ".tsv" else ",")
         name = _column(reader.fieldnames or [], column, str(path))
         for row in reader:
-            yield (row[name] or "").splitlines() or [""]
+            yield _document(row[name] or "")
     else:
         held: list[str] = []
         for line in lines:
@@ -154,7 +160,7 @@ def documents(
 
     Args:
         source: a file (.txt, .jsonl, .csv, .tsv, also .gz and .bz2), folder, glob, a named corpus or datasets:NAME[:SPLIT].
-        column: where the text is in tables; "text" when absent.
+        column: where the text is in tables; "text" when absent. A list of sentences (JSON lines, data sets) is a document.
         encoding: of the files.
         report: is told what was mended.
 
@@ -189,4 +195,4 @@ def _hub_documents(name: str, column: str | None) -> Iterator[list[str]]:
     except Exception as error:
         raise UserError(f"datasets:{name} cannot be loaded; expected a data set's name or folder; {error}") from error
     for row in rows:
-        yield str(row[_column(row, column, f"datasets:{name}")]).splitlines() or [""]
+        yield _document(row[_column(row, column, f"datasets:{name}")])
