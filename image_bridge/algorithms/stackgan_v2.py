@@ -14,7 +14,6 @@ Where the paper is silent this follows the authors' code: the three kinds of pai
 counts as a real one for the head that sees the image alone (``wrong_is_real``); orthogonal weights; no decay of the rate.
 
 Departs: D reads mu for the paper's c, cut off from G's gradient, as in the authors' code.
-
 Departs: sentence vectors are standardised, so that any encoder fits the same rates.
 Departs: a wrong text that is true of the image as well does not count; in the authors' code it does.
 Departs: the wrong pair is a real image with another's text; so the head that sees it alone sees real images, not others, twice.
