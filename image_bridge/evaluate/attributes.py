@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..images import ImageData
-from .judges import FEATURES, Trunk, kept
+from .judges import Trunk, kept
 
 PAIRED = 1000  # captions that are exchanged where all attributes at once are judged: every one with every image
 
@@ -49,7 +49,7 @@ class AttributeClassifier(nn.Module):
         super().__init__()
         self.values = {name: list(words) for name, words in values.items()}
         self.features = Trunk(size)
-        self.heads = nn.ModuleList(nn.Linear(FEATURES, len(words)) for words in values.values())
+        self.heads = nn.ModuleList(nn.Linear(self.features.width, len(words)) for words in values.values())
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (B, V) of all values of all attributes, one attribute after the other, for images (B, 3, S, S)."""

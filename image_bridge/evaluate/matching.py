@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..captions import meanings, split_words
 from ..images import ImageData
-from .judges import FEATURES, Trunk, kept
+from .judges import Trunk, kept
 
 OTHERS = 99  # captions that an image's own is found among (Xu et al., 2018)
 SPACE = 64  # numbers of an image's and of a caption's vector
@@ -41,9 +41,10 @@ class Matcher(nn.Module):
         super().__init__()
         self.index = {term: k for k, term in enumerate(known)}
         self.features = Trunk(size)
-        self.of_image = nn.Linear(FEATURES, SPACE)
-        self.words = nn.EmbeddingBag(len(known), FEATURES, mode="mean")
-        self.of_caption = nn.Sequential(nn.Linear(FEATURES, FEATURES), nn.ReLU(), nn.Linear(FEATURES, SPACE))
+        width = self.features.width
+        self.of_image = nn.Linear(width, SPACE)
+        self.words = nn.EmbeddingBag(len(known), width, mode="mean")
+        self.of_caption = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, SPACE))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ def held_out_texts(data: ImageData, n: int, seed: int = 0, labels: bool = False)
         )
     images = np.concatenate([r.permutation(held) for _ in range(-(-n // len(held)))])[:n]
     first = np.cumsum([0, *(len(some) for some in data.captions)])
-    which = (r.random(n) * np.diff(first)[images]).astype(np.int64)
+    u = np.random.default_rng(fold(seed, 6)).random(n)
+    which = (u * np.diff(first)[images]).astype(np.int64)
     captions = [data.captions[i][k] for i, k in zip(images, which, strict=True)]
     shows = [attributes_of(data, i) for i in images]
     wanted: list[Mapping[str, str]] = [s if labels else named(c, s) for c, s in zip(captions, shows, strict=True)]
