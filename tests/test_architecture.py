@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from textgan.algorithms import ALGORITHMS, SUMMARIES
+import pytest
+
+import image_bridge.algorithms
+import textgan.algorithms
 
 ROOT = Path(__file__).parent.parent
+BOTH = pytest.mark.parametrize("package", [textgan, image_bridge], ids=lambda package: package.__name__)
 
 
 def imports(path):
@@ -19,11 +23,12 @@ def imports(path):
             yield from (alias.name for alias in node.names)
 
 
-def test_no_algorithm_imports_another():
-    for path in (ROOT / "textgan/algorithms").glob("[!_]*.py"):
+@BOTH
+def test_no_algorithm_imports_another(package):
+    for path in (ROOT / package.__name__ / "algorithms").glob("[!_]*.py"):
         names = list(imports(path))
         assert "torch" in names
-        assert not [n for n in names if re.match(r"\.\w|\.$|textgan\.algorithms", n) and not n.startswith("..")]
+        assert not [n for n in names if re.match(r"\.\w|\.$|\w+\.algorithms", n) and not n.startswith("..")]
 
 
 def test_runtime_imports_nothing_of_the_project_but_the_error():
@@ -37,6 +42,12 @@ def test_textgan_never_imports_image_bridge():
         assert "image_bridge" not in "".join(imports(path))
 
 
+def test_several_processes_share_the_statistics_of_every_batch_normalisation_that_is_trained():
+    for folder in ("algorithms", "generators"):
+        for path in [*(ROOT / "image_bridge" / folder).glob("*.py"), ROOT / "image_bridge/discriminators.py"]:
+            assert not re.search(r"nn\.(Sync)?BatchNorm", path.read_text()), f"{path} must take BatchNorm2d of blocks"
+
+
 def test_import_is_light():
     def loaded(modules, heavy):
         code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
@@ -44,10 +55,15 @@ def test_import_is_light():
 
     assert loaded("textgan, textgan.__main__", ["torch", "transformers", "gensim", "datasets"]) == "[]"
     assert loaded("textgan.cli, textgan.algorithms.seqgan", ["transformers", "gensim", "datasets"]) == "[]"
+    assert loaded("image_bridge, image_bridge.__main__", ["torch", "numpy", "PIL", "transformers", "gensim"]) == "[]"
+    assert loaded("image_bridge.cli, image_bridge.algorithms.cgan", ["transformers", "gensim", "datasets"]) == "[]"
 
 
-def test_every_algorithm_is_in_papers():
-    papers = (ROOT / "PAPERS.md").read_text()
-    assert set(ALGORITHMS) == set(SUMMARIES)
-    for name in ALGORITHMS:
-        assert f"`{name}`" in papers
+@BOTH
+def test_every_algorithm_is_in_the_dictionaries_and_in_papers(package):
+    papers, names = (ROOT / "PAPERS.md").read_text(), package.algorithms.ALGORITHMS
+    assert set(names) == set(package.algorithms.SUMMARIES)
+    for name in names:
+        assert f"## `{name}`" in papers
+    files = {path.stem for path in (ROOT / package.__name__ / "algorithms").glob("[!_]*.py")}
+    assert files == {place.partition(":")[0].rpartition(".")[2] for place in names.values()}
