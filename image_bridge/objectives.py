@@ -43,6 +43,18 @@ def g_loss(fake: Tensor, game: Game) -> Tensor:
     return F.softplus(-fake).mean() if game == "bce" else -fake.mean()
 
 
+def mode_seeking(a: Tensor, b: Tensor, z_a: Tensor, z_b: Tensor) -> Tensor:
+    """How little images change with their noise: the inverse of |a - b| / |z_a - z_b| (Mao et al., MSGAN, CVPR 2019, eq. 2).
+
+    Args:
+        a: (B, C, S, S) images of some texts.
+        b: images of the same texts with other noise.
+        z_a: (B, Z) noise of a.
+        z_b: noise of b.
+    """
+    return (z_a - z_b).abs().mean() / ((a - b).abs().mean() + 1e-5)
+
+
 def kl_to_standard_normal(mu: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, 1)), the mean over batch and dimensions (StackGAN, eq. 2; the code takes the mean)."""
     return 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).mean()

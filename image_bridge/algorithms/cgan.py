@@ -11,6 +11,8 @@ labels`` the same network is the CGAN of Mirza and Osindero, 2014.
 the hinge, spectral normalisation in D, a head of D that looks at the image alone, nearest-neighbour growth in G, and images that
 are shifted and cut before D sees them (DiffAugment; Zhao et al., 2020).
 
+``--variety`` adds the mode-seeking term of Mao et al., 2019, without which G tends to draw one image for each text.
+
 Departs: sentence vectors are standardised, so that any encoder fits the same rates.
 Departs: a wrong text that is true of the image as well does not count; in the authors' code it does.
 Departs: the sentences in between are halfway from a text to its wrong one; in the authors' code, to another of the minibatch.
@@ -33,7 +35,7 @@ from ..blocks import fixed, normal, scales, translate_and_cut
 from ..discriminators import MatchingDiscriminator
 from ..generators import CGANConfig as Sizes
 from ..generators import CGANGenerator
-from ..objectives import Game, g_loss, matching_aware, towards
+from ..objectives import Game, g_loss, matching_aware, mode_seeking, towards
 from ..pairs import PairData, Wrong
 
 
@@ -55,6 +57,8 @@ class CGANConfig:
     """Captions of an image whose vectors are averaged (code: 4)."""
     interpolation: float = 1.0
     """Weight of sentences halfway between two in G's loss; 0 leaves them out (code: 1)."""
+    variety: float = 0.0
+    """Weight of the mode-seeking term, which keeps G from drawing one image for each text whatever z (paper: none)."""
     noise: int = 100
     """Numbers of z (paper: 100)."""
     code: int = 128
@@ -153,17 +157,25 @@ class CGAN:
         """G, so that D takes its images for real and for their text's, and those of sentences in between (line 11, eq. 5)."""
         p, weight = self.data[i], self.config.interpolation
         self.G.train()
+        z = self.noise()
         with fixed(self.D):
-            loss = self.play(p.text)
+            fake = self.G(z, p.text)
+            loss = self.play(fake, p.text)
             if weight:
-                loss = loss + weight * self.play((p.text + p.wrong) / 2)
+                between = (p.text + p.wrong) / 2
+                loss = loss + weight * self.play(self.G(self.noise(), between), between)
+        told = {"g/loss": self.workers.mean(loss.detach())}
+        if self.config.variety:
+            other = self.noise()
+            same = mode_seeking(fake, self.G(other, p.text), z, other)
+            loss, told["g/same"] = loss + self.config.variety * same, self.workers.mean(same.detach())
         grad = self.g.minimise(loss)
         self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
         self.average.update()
-        return {"g/loss": self.workers.mean(loss.detach()), "g/grad": grad}
+        return {**told, "g/grad": grad}
 
-    def play(self, text: Tensor) -> Tensor:
-        """G's loss for images of these sentence vectors."""
-        features = self.D.features(self.seen(self.G(self.noise(), text)))
+    def play(self, fake: Tensor, text: Tensor) -> Tensor:
+        """G's loss for its images of these sentence vectors."""
+        features = self.D.features(self.seen(fake))
         loss = g_loss(self.D.matches(features, text), self.game)
         return loss if self.D.alone is None else loss + g_loss(self.D.is_real(features), self.game)
