@@ -243,25 +243,32 @@ def load_encoder(spec: str, data: ImageData | None = None) -> TextEncoder:
             raise UserError(f"--text {spec}: no such file; expected a .npy of vectors, one a caption")
         return GivenVectors(path)
     if (path / FILE).is_file():
-        saved = json.loads((path / FILE).read_text(encoding="utf-8"))
-        if saved["kind"] == "bow":
-            return BagOfWords(tuple(saved["words"]))
-        if saved["kind"] == "labels":
-            return AttributeWords({name: tuple(words) for name, words in saved["values"].items()})
-        if saved["kind"] == "words":
-            return _words(path / "vectors.bin")
-        if saved["kind"] == "given":
-            raise UserError(
-                f"this run was trained on vectors from {saved['name']}; they know no sentence but those it was trained on; train "
-                "with --text ENCODER to use prompts"
-            )
-        return TrainedEncoder(path)
+        try:
+            return _saved(path)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path / FILE} is damaged ({error!r}); expected what training wrote; take another copy") from error
     if path.is_dir():
         return TrainedEncoder(path)
     raise UserError(
         "--text names what turns captions into vectors; expected bow, labels, words:VECTORS, a run of quickthought or "
         f"skipthought, a folder of sentence-transformers, or a .npy; received {spec!r}"
     )
+
+
+def _saved(path: Path) -> TextEncoder:
+    saved = json.loads((path / FILE).read_text(encoding="utf-8"))
+    if saved["kind"] == "bow":
+        return BagOfWords(tuple(saved["words"]))
+    if saved["kind"] == "labels":
+        return AttributeWords({name: tuple(words) for name, words in saved["values"].items()})
+    if saved["kind"] == "words":
+        return _words(path / "vectors.bin")
+    if saved["kind"] == "given":
+        raise UserError(
+            f"this run was trained on vectors from {saved['name']}; they know no sentence but those it was trained on; train "
+            "with --text ENCODER to use prompts"
+        )
+    return TrainedEncoder(path)
 
 
 def _words(path: Path) -> WordMean:

@@ -106,11 +106,16 @@ def read(path: Path) -> Record:
     for name, steps in spans.items():
         stages.append((name, start, max(steps)))
         start = max(steps)
-    samples = [
-        (int(file.stem), file.read_bytes() if file.suffix == ".png" else file.read_text("utf-8", "replace").splitlines())
-        for file in sorted((run.path / "samples").glob("*"))
-        if file.stem.isdigit() and file.suffix in (".txt", ".png")
-    ]
+    samples: list[tuple[int, list[str] | bytes]] = []
+    for file in sorted((run.path / "samples").glob("*")):
+        if file.stem.isdigit() and file.suffix == ".txt":
+            samples.append((int(file.stem), file.read_text(encoding="utf-8", errors="replace").splitlines()))
+        elif file.stem.isdigit() and file.suffix == ".png":
+            picture = file.read_bytes()
+            if picture.startswith(b"\x89PNG\r\n"):
+                samples.append((int(file.stem), picture))
+            else:
+                problems.append(f"samples/{file.name} is no picture")
     curves = {key: (np.array([s for s, _ in p]), np.array([v for _, v in p])) for key, p in points.items()}
     facts = run.path / "data" / "corpus.json" if (run.path / "data").is_dir() else run.path / "data.json"
     corpus = _json(facts, problems) if facts.parent != run.path or facts.is_file() else {}

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -227,11 +228,18 @@ def _compile(module: Any) -> None:
     """Compile the parts of a network in place, which changes no name; a part is what has a ``forward``."""
     import torch
 
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")  # the compiler's own
+    torch._dynamo.config.recompile_limit = 256  # of all parts together; each is compiled once trained and once fixed
     for part in module.children():
         if isinstance(part, torch.nn.ModuleList | torch.nn.ModuleDict):
             _compile(part)
         else:
-            part.compile()
+            part.forward = torch.compile(_calling(part.forward))
+
+
+def _calling(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of ours around a method of torch's: torch.compile passes over those."""
+    return lambda *inputs: forward(*inputs)
 
 
 def _fit(path: Path, made: Any, pairs: Any, options: TrainOptions, workers: Any) -> int:

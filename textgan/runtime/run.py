@@ -102,6 +102,8 @@ class Run:
             loaded: dict[str, Any] = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self.path / 'config.json'} is damaged: expected JSON; received {error}") from error
+        if not isinstance(loaded, dict):
+            raise UserError(f"{self.path / 'config.json'} is damaged: expected a JSON object; received {type(loaded).__name__}")
         return loaded
 
     def log(self, row: Mapping[str, float | int | str | None], time: float) -> None:
