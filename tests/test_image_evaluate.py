@@ -33,7 +33,14 @@ from image_bridge.evaluate.labels import table
 from image_bridge.evaluate.matching import other_captions, r_precision
 from image_bridge.evaluate.similarity import likeness, ms_ssim, scales
 from image_bridge.evaluate.texts import folder_texts, held_out_texts
-from image_bridge.generators import CGANConfig, CGANGenerator
+from image_bridge.generators import (
+    CGANConfig,
+    CGANGenerator,
+    StackGANConfig,
+    StackGANGenerator,
+    TreeConfig,
+    TreeGenerator,
+)
 from image_bridge.images import ImageData
 from image_bridge.pairs import PairData
 from textgan.errors import UserError
@@ -417,15 +424,25 @@ def tiny(data, spec="bow"):
     return CGANGenerator(CGANConfig(dimension, 16, 4, 3, 4)), encoder
 
 
-def test_samples_depend_on_the_seed_and_not_on_the_batch(world):
-    G, encoder = tiny(world.data)
-    vectors = encoder.encode(world.data.captions[0] * 3)
+@pytest.mark.parametrize("kind", ["cgan", "stackgan", "tree"])
+def test_samples_depend_on_the_seed_and_not_on_the_batch(kind):
+    torch.manual_seed(0)
+    G = {
+        "cgan": lambda: CGANGenerator(CGANConfig(5, 16, 4, 3, 4)),
+        "stackgan": lambda: StackGANGenerator(StackGANConfig(5, 32, 4, 3, 4, 1)),
+        "tree": lambda: TreeGenerator(TreeConfig(5, 16, 8, 4, 3, 4, 1)),
+    }[kind]()
+    vectors = R(0).normal(size=(9, 5)).astype(np.float32)
     G.train()
     x = drawn(G, vectors, 5, 4)
     assert G.training, "its mode is left as it was"
-    assert x.shape == (9, 16, 16, 3)
+    assert x.shape == (9, G.config.size, G.config.size, 3)
     assert np.abs(x.astype(int) - drawn(G, vectors, 5, 64)).max() <= 1
     assert not np.array_equal(x, drawn(G, vectors, 6, 4))
+
+
+def test_what_is_no_image_is_refused():
+    G = CGANGenerator(CGANConfig(5, 16, 4, 3, 4))
     assert as_bytes(torch.tensor([-1.0, 0.0, 1.0, 2.0]).view(4, 1, 1, 1).expand(4, 3, 1, 1))[:, 0, 0, 0].tolist() == [
         0,
         128,
@@ -435,7 +452,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(world):
     with torch.no_grad():
         G.first[0].weight.fill_(float("nan"))
     with pytest.raises(UserError, match="draws what is no image"):
-        drawn(G, vectors)
+        drawn(G, np.zeros((1, 5)))
 
 
 @pytest.mark.parametrize("spec", ["bow", "labels"])

@@ -144,7 +144,7 @@ def kept(
     try:
         save_file({key: value.contiguous().cpu() for key, value in judge.state_dict().items()}, temporary)
         for old in file.parent.glob(f"{name}-*-{size}-*.safetensors"):
-            old.unlink()
+            old.unlink(missing_ok=True)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
