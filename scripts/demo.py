@@ -24,8 +24,8 @@ TEXT = """--data wikipedia-sample --vocab-size 6000 --length 24 --embedding-dim 
     --pretrain-epochs 5 --lr 0.004 --d-pretrain-rounds 4 --d-samples 640 --d-epochs 1 --d-lr 0.001 --rounds 12 --g-steps 2
     --d-steps 1 --rollouts 4 --g-lr 0.0005 --baseline batch --evaluate-every 1"""
 CAPTIONS = "--column captions --split line --lowercase --embeddings none --embedding-dim 64 --hidden-dim 200 --epochs 6"
-IMAGES = """--size 32 --recipe paper --batch 32 --width 32 --d-width 32 --interpolation 0 --variety 0.2 --lr 0.0005 --ema 0.99 --steps 2000
-    --grids 10"""
+IMAGES = """--size 32 --recipe paper --batch 32 --width 32 --d-width 32 --interpolation 0 --variety 0.2 --lr 0.0005 --ema 0.99
+    --steps 2000 --grids 10"""
 PROMPTS = ("a large red circle", "a small blue square", "a green star", "the large yellow triangle is above the small black ring")
 
 
