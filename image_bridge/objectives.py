@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from textgan.runtime import group_mean
+
 Game = Literal["bce", "hinge"]
 
 
@@ -46,13 +48,15 @@ def g_loss(fake: Tensor, game: Game) -> Tensor:
 def mode_seeking(a: Tensor, b: Tensor, z_a: Tensor, z_b: Tensor) -> Tensor:
     """How little images change with their noise: the inverse of |a - b| / |z_a - z_b| (Mao et al., MSGAN, CVPR 2019, eq. 2).
 
+    The means are those of the batch of all processes.
+
     Args:
         a: (B, C, S, S) images of some texts.
         b: images of the same texts with other noise.
         z_a: (B, Z) noise of a.
         z_b: noise of b.
     """
-    return (z_a - z_b).abs().mean() / ((a - b).abs().mean() + 1e-5)
+    return group_mean((z_a - z_b).abs().mean()) / (group_mean((a - b).abs().mean()) + 1e-5)
 
 
 def kl_to_standard_normal(mu: Tensor, log_variance: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from image_bridge.preview import Preview, Previewed
 from textgan.runtime import Run, Workers, fit
 
 TINY = {
-    "cgan": {"size": 16, "steps": 6, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4},
+    "cgan": {"size": 16, "steps": 6, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4, "variety": 0.1},
     "stackgan": {
         "size": 32, "stage1_steps": 3, "stage2_steps": 3, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4,
         "residuals": 1,

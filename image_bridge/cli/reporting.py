@@ -8,6 +8,7 @@ SIZES = ("", *(str(2**k) for k in range(3, 11)))  # a discriminator may be named
 UNITS = {
     "g/loss": "G's loss",
     "g/kl": "KL of the text's code from a standard normal (nats a number)",
+    "g/same": "how alike the images of a text are: difference of noise by difference of images",
     "g/colour": "G's colours: distance between sizes",
     "g/grad": "norm of G's gradient",
     **{
