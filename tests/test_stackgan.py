@@ -84,10 +84,10 @@ def inputs(G, n=3, seed=0):
 
 
 def test_kl_is_that_of_two_normal_distributions():
-    mu, log_variance = torch.randn(5, 4), torch.randn(5, 4)
+    mu, log_variance = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     normal = torch.distributions.Normal
     expected = torch.distributions.kl_divergence(normal(mu, (0.5 * log_variance).exp()), normal(0.0, 1.0)).mean()
-    assert torch.allclose(kl_to_standard_normal(mu, log_variance), expected, rtol=1e-5)
+    assert torch.allclose(kl_to_standard_normal(mu, log_variance), expected)
     assert kl_to_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
     assert not torch.allclose(kl_to_standard_normal(mu, -log_variance), expected, rtol=1e-2)
 
@@ -237,6 +237,10 @@ def test_the_tree_has_an_image_at_each_size(first, size):
     code, _, _ = G.encode(G.standardise(vectors), eps)
     with torch.no_grad():
         assert torch.equal(next(G.grow(z, code)), images[0]), "a size is made without the larger ones"
+        kept = [stage.register_forward_pre_hook(lambda stage, inputs: (inputs[0], -inputs[1])) for stage in G.stages]
+        again = list(G.grow(z, code))
+    assert torch.equal(images[0], again[0])
+    assert not kept or not torch.equal(images[-1], again[-1]), "every stage reads the code"
 
 
 def count(module):
@@ -360,6 +364,22 @@ def test_stage_two_learns_to_redraw_the_average_of_stage_one(data):
     assert not torch.isfinite(stage.step(3)["g/loss"])
 
 
+def test_stage_two_sees_stage_one_as_it_will_be_sampled(data, monkeypatch):
+    made, seen = build("stackgan", data), []
+    made.stages()[0].step(1)  # running statistics are no longer those of a new network
+    honest = made.G.stage2.forward
+    monkeypatch.setattr(made.G.stage2, "forward", lambda low, *rest: seen.append(low) or honest(low, *rest))
+    text = made.data[1][0].text
+    for i in (0, 1):
+        made.workers.seed(3, i)
+        made.step(1, i)
+        made.workers.seed(3, i)
+        with torch.no_grad():
+            z, eps = made.normal(5), made.normal(6)
+            assert torch.equal(seen[i], made.average.stage1(z, text, eps)[0])
+            assert not torch.equal(seen[i], made.G.stage1.train()(z, text, eps)[0])
+
+
 @EVERY
 @RECIPES
 def test_a_wrong_text_that_is_true_as_well_does_not_count(name, recipe, data):
@@ -449,6 +469,19 @@ def test_the_discriminators_of_the_tree_read_mu_without_a_gradient(data, monkeyp
         assert torch.equal(told[0][1], told[1][1])
 
 
+@EVERY
+def test_each_discriminator_sees_images_of_its_size(name, data, monkeypatch):
+    made, told = build(name, data), []
+    honest = MatchingDiscriminator.features
+    monkeypatch.setattr(MatchingDiscriminator, "features", lambda D, x: told.append((D, x.shape[2])) or honest(D, x))
+    for stage in made.stages():
+        for i in turn(stage):
+            stage.step(i)
+    sizes = made.sizes(made.config)
+    assert {(D, size) for D, size in told} == set(zip(made.D, sizes, strict=True))
+    assert len(told) == 3 * len(sizes), "real and generated ones, and those that G is trained by"
+
+
 def test_the_wrong_pairs_image_is_real_for_the_head_that_sees_it_alone(data):
     found = []
     for wrong_is_real in (True, False):
@@ -458,6 +491,16 @@ def test_the_wrong_pairs_image_is_real_for_the_head_that_sees_it_alone(data):
     alone = found[0]["d16/alone_real"]
     assert alone < 1
     assert float(found[0]["d16/loss"] - found[1]["d16/loss"]) == pytest.approx(float(1 - alone), rel=1e-4)
+
+
+def test_the_three_kinds_of_pairs_weigh_the_same_in_the_tree(data):
+    made = build("stackgan_v2", data, unconditional=0.0)
+    made.data[0] = [dataclasses.replace(made.data[0][0], mismatched=torch.ones(8))]
+    told = made.d_step(0, 0)
+    real, wrong, fake = (float(told[f"d16/{key}"]) for key in ("real", "wrong", "fake"))
+    assert max(map(abs, (real, wrong, fake))) < 1, "within the hinge, where the loss is linear"
+    assert float(told["d16/loss"]) == pytest.approx((1 - real) + (1 + wrong) + (1 + fake), rel=1e-5)
+    assert made.D[0].alone is None
 
 
 def test_without_text(data):
