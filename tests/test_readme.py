@@ -2,10 +2,20 @@
 
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import pytest
 
+import image_bridge.__main__ as image_bridge
+from image_bridge import cli as image_cli
+from image_bridge.algorithms import ALGORITHMS as IMAGE_ALGORITHMS
+from image_bridge.captions import BagOfWords
+from image_bridge.cli import data as image_data
+from image_bridge.cli import evaluation as image_evaluation
+from image_bridge.cli import training as image_training
+from image_bridge.cli import use as image_use
+from image_bridge.generators import CGANConfig, CGANGenerator
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
 from textgan.cli import encoding, evaluation, models, training, use
@@ -22,21 +32,47 @@ def test_the_python_runs(corpus, tmp_path, capsys):
     train("mle", corpus, run)
     last = sorted((run / "checkpoints").iterdir())[-1]
     corpus.tokenizer.save(last / "generator")
-    for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(code.replace("runs/demo", str(run)), {})
+    words, faces = ("face", "hair"), tmp_path / "faces"
+    CGANGenerator(CGANConfig(len(words), 16, noise=4, code=4, width=4)).save_pretrained(faces)
+    BagOfWords(words).save(faces / "text")
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of words that this encoder does not know
+        for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+            exec(code.replace("runs/demo", str(run)).replace("runs/faces", str(faces)), found)
+    assert [image.size for image in found["images"]] == [(16, 16)] * 4
     assert "tensor(" in capsys.readouterr().out
 
 
 def commands():
-    lines = [line.strip() for line in README.splitlines() if line.startswith("    textgan ")]
-    help_lines = re.findall(r"^  (textgan .*?)(?:   .*)?$", HELP, re.MULTILINE)
+    lines = [line.strip() for line in README.splitlines() if re.match("    (textgan|image-bridge) ", line)]
+    help_lines = re.findall(r"^  ((?:textgan|image-bridge) .*?)(?:   .*)?$", HELP + image_bridge.HELP, re.MULTILINE)
     return [line for line in lines + help_lines if not re.search(r"[A-Z]{3}|\[", line)]
+
+
+def understood_as_images(words, monkeypatch):
+    assert words[0] in image_bridge.COMMANDS
+    if words[0] == "train":
+        monkeypatch.setattr(image_training, "_start", lambda name, algorithm, chosen, path: 0)
+        assert image_cli.run(words[0], words[1:]) == 0
+        return
+    kind = {
+        "data": image_data.DataOptions,
+        "generate": image_use.GenerateOptions,
+        "interpolate": image_use.InterpolateOptions,
+        "evaluate": image_evaluation.EvaluateOptions,
+        "report": use.ReportOptions,
+    }[words[0]]
+    assert parse(kind, words[1:], "image-bridge", "")
 
 
 @pytest.mark.parametrize("line", commands())
 def test_the_commands_are_understood(line, monkeypatch):
     """Each is parsed whole; what it would then do is left out."""
-    words = shlex.split(line)[1:]
+    program, *words = shlex.split(line)
+    if program == "image-bridge":
+        understood_as_images(words, monkeypatch)
+        return
     assert words[0] in COMMANDS
     if words[0] == "train":
         monkeypatch.setattr(training, "_start", lambda name, algorithm, chosen: 0)
@@ -62,3 +98,4 @@ def test_its_links_and_methods_exist():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).is_file(), target
     assert set(re.findall(r"`textgan train (\w+)`", README)) == set(ALGORITHMS)
+    assert set(re.findall(r"`image-bridge train (\w+)`", README)) == set(IMAGE_ALGORITHMS)
