@@ -22,6 +22,7 @@ from image_bridge.evaluate.attributes import (
     attribute_table,
     classifier_scores,
     named,
+    unseen,
 )
 from image_bridge.evaluate.comparison import Judges, compare, real_groups, to_repeat
 from image_bridge.evaluate.distances import kid, mmd2
@@ -189,6 +190,18 @@ def test_accuracy_of_attributes_counted_by_hand():
     assert attribute_table(judge, [{"colour": "mauve"}], scores[:1]) == {}, "a value that the classifier does not know"
 
 
+def test_attributes_that_the_classifier_does_not_see_are_left_out():
+    rows = {"hat": (0.6, 0.1), "ring": (0.5, 0.1), "shoe": (1.0, 1.0), "one": (0.0, float("nan")), "all": (0.1, 0.0)}
+    found = {name: {"accuracy": a, "exchanged": e} for name, (a, e) in rows.items()}
+    assert unseen(found) == {"ring", "shoe"}
+    judge = AttributeClassifier(8, {"colour": ["blue", "red"], "size": ["large", "small"]})
+    wanted, scores = [{"colour": "blue", "size": "small"}, {"size": "small"}], np.array([[1, 0, 1, 0], [1, 0, 0, 1.0]])
+    assert attribute_table(judge, wanted, scores)["all"]["accuracy"] == 0.5
+    only = attribute_table(judge, wanted, scores, {"size"})
+    assert (only["all"]["accuracy"], only["all"]["judged"], only["size"]["accuracy"]) == (1, 1, 0.5)
+    assert "all" not in attribute_table(judge, wanted, scores, {"size", "colour"})
+
+
 def test_classifier_score_of_known_predictions():
     judge = AttributeClassifier(8, {"colour": ["blue", "red", "white"]})
     sure = 50 * np.eye(3)
@@ -289,6 +302,10 @@ def test_real_images_in_the_place_of_samples(world):
     found, told = judged(world, world.packed[texts.images], texts, groups, texts.meaning)
     model, real = found["model"], found["real"]
     assert all(row["model"] == row["real"] for row in found["attributes"].values())
+    assert all((f"({name})" in told) == (name in found["unseen"]) for name in found["attributes"])
+    seen = [row["model"] for name, row in found["attributes"].items() if name not in {*found["unseen"], "all"}]
+    assert model["accuracy"] == pytest.approx(np.mean(seen))
+    assert "colour" not in found["unseen"]
     assert model["r_precision"] == real["r_precision"]
     assert model["ms_ssim"] == real["ms_ssim"]
     assert model["kid"] < 0, "they are the held-out images themselves"

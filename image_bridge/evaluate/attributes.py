@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -104,8 +104,25 @@ def attribute_classifier(
     return kept("attributes", data, packed, lambda: AttributeClassifier(size, values), loss, device, tell=tell)
 
 
+def unseen(table: Mapping[str, Mapping[str, float]]) -> set[str]:
+    """The attributes that the classifier does not see, such as earrings of a pixel: it cannot judge them.
+
+    Args:
+        table: what ``attribute_table`` found for held-out real images.
+
+    Returns:
+        those of which it finds less than half of what there is to find beyond chance, ``exchanged``.
+    """
+    blind = set()
+    for name, row in table.items():
+        accuracy, chance = row["accuracy"], row["exchanged"]
+        if name != "all" and (accuracy <= chance or accuracy - chance < (1 - chance) / 2):  # false where chance is not known
+            blind.add(name)
+    return blind
+
+
 def attribute_table(
-    judge: AttributeClassifier, wanted: Sequence[Mapping[str, str]], seen: np.ndarray
+    judge: AttributeClassifier, wanted: Sequence[Mapping[str, str]], seen: np.ndarray, without: Collection[str] = ()
 ) -> dict[str, dict[str, float]]:
     """How often images show what their captions name.
 
@@ -113,6 +130,7 @@ def attribute_table(
         judge: the classifier.
         wanted: for each image, the attributes that its caption names.
         seen: (n, V) the classifier's scores of the images.
+        without: attributes that do not count in ``all``, as the classifier does not see them.
 
     Returns:
         by attribute that some caption names: ``accuracy``; ``exchanged``, the same for the captions of all other images (what a
@@ -137,8 +155,9 @@ def attribute_table(
             "one_of": 1 / values,
             "judged": judged,
         }
-    if targets:
-        p, t = (np.stack([rows[name] for name in targets], 1) for rows in (chosen, judge.numbers(wanted)))  # (n, A)
+    counted = [name for name in targets if name not in without]
+    if counted:
+        p, t = (np.stack([rows[name] for name in counted], 1) for rows in (chosen, targets))  # (n, A)
         some = np.flatnonzero((t >= 0).any(1))
         right = np.mean([((t[i] == p[i]) | (t[i] < 0)).all() for i in some])
         few = some[:PAIRED]

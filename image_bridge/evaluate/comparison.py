@@ -14,7 +14,7 @@ from textgan.evaluate import frechet_distance
 
 from ..captions import meanings
 from ..images import ImageData
-from .attributes import AttributeClassifier, attribute_classifier, attribute_table, classifier_scores
+from .attributes import AttributeClassifier, attribute_classifier, attribute_table, classifier_scores, unseen
 from .distances import kid
 from .extractors import Extractor, own
 from .judges import Tell, through
@@ -65,10 +65,11 @@ class Judges:
 
 def attribute_figures(
     judge: AttributeClassifier, fake: np.ndarray, texts: Texts, real: np.ndarray, real_texts: Texts, device: torch.device
-) -> tuple[dict[str, Figures], Figures, Figures]:
-    """By attribute the accuracy of samples and of real images, and the mean accuracies and classifier scores of both."""
+) -> tuple[dict[str, Figures], set[str], Figures, Figures]:
+    """By attribute the accuracy of samples and of real images; what the classifier does not see; mean accuracies and scores."""
     seen = {"model": (through(judge, fake, device), texts), "real": (through(judge, real, device), real_texts)}
-    tables = {side: attribute_table(judge, told.wanted, scores) for side, (scores, told) in seen.items()}
+    blind = unseen(attribute_table(judge, real_texts.wanted, seen["real"][0]))
+    tables = {side: attribute_table(judge, told.wanted, scores, blind) for side, (scores, told) in seen.items()}
     merged: dict[str, Figures] = {}
     for name, row in tables["model"].items():
         beside = tables["real"].get(name, {})
@@ -76,10 +77,10 @@ def attribute_figures(
         merged[name] |= {f"real{'' if k == 'accuracy' else '_' + k}": v for k, v in beside.items() if k in ("accuracy", "judged")}
     figures: dict[str, Figures] = {}
     for side, (scores, _) in seen.items():
-        each = [row["accuracy"] for name, row in tables[side].items() if name != "all"]
+        each = [row["accuracy"] for name, row in tables[side].items() if name not in {*blind, "all"}]
         figures[side] = {"accuracy": float(np.mean(each))} if each else {}
         figures[side] |= {f"classifier_score {name}": value for name, value in classifier_scores(judge, scores).items()}
-    return merged, figures["model"], figures["real"]
+    return merged, blind & set(merged), figures["model"], figures["real"]
 
 
 def distance_figures(
@@ -195,16 +196,19 @@ def compare(
         tell: is called with what is being done.
 
     Returns:
-        ``model`` and ``real``, figures by name; ``attributes``, by attribute; what the figures are about (``samples``,
-        ``held_out``, ``size``, ``extractor``, ...); and a picture of samples beside their nearest training images.
+        ``model`` and ``real``, figures by name; ``attributes``, by attribute, and those ``unseen``, which the mean leaves out;
+        what the figures are about (``samples``, ``held_out``, ``size``, ``extractor``, ...); and a picture of samples beside
+        their nearest training images.
     """
     data, packed, r = judges.data, judges.packed, np.random.default_rng(seed)
     learnt, real = data.usable(held_out=False), packed[real_texts.images]
     floor = np.sort(r.permutation(learnt)[: len(fake)])
     model, beside, features = distance_figures(extractor, fake, judges, real_texts.images, floor, seed, tell)
     attributes: dict[str, Figures] = {}
+    blind: set[str] = set()
     if judges.classifier is not None:
-        attributes, of_fake, of_real = attribute_figures(judges.classifier, fake, texts, real, real_texts, judges.device)
+        found = attribute_figures(judges.classifier, fake, texts, real, real_texts, judges.device)
+        attributes, blind, of_fake, of_real = found
         model, beside = of_fake | model, of_real | beside
     of_fake, of_real = matching_figures(judges.matcher, fake, texts, real, real_texts, judges.device, seed)
     model, beside = model | of_fake, beside | of_real
@@ -217,4 +221,4 @@ def compare(
         "has_attributes": judges.classifier is not None,
         "extractor": {"name": extractor.name, "features": features, "resize": extractor.size or packed.shape[1]},
     }  # fmt: skip
-    return {**about, "model": model, "real": beside, "attributes": attributes}, picture
+    return {**about, "model": model, "real": beside, "attributes": attributes, "unseen": sorted(blind)}, picture

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..generators import Generator
 from ..pairs import PairData
-from .attributes import attribute_classifier, attribute_table
+from .attributes import attribute_classifier, attribute_table, unseen
 from .distances import kid
 from .drawing import drawn
 from .judges import Tell, silent, through
@@ -32,7 +32,8 @@ def figures(G: Generator, pairs: PairData, n: int = 500, seed: int = 0, batch: i
 
     Returns:
         ``kid`` in the judge's features, from the held-out images; where there are attributes, ``accuracy``, the mean over those
-        that captions name, ``accuracy_NAME`` for each, and ``accuracy_all`` of images that show everything their caption names.
+        that captions name and the judge sees, ``accuracy_NAME`` for each that is named, and ``accuracy_all`` of images that show
+        everything their caption names.
         Nothing where no image is held out.
 
     Raises:
@@ -53,8 +54,10 @@ def figures(G: Generator, pairs: PairData, n: int = 500, seed: int = 0, batch: i
         features = judge.features
     found = {"kid": kid(through(features, fake, device), through(features, packed, device, np.sort(held)[:n]), seed)[0]}
     if judge is not None:
-        table = attribute_table(judge, texts.wanted, through(judge, fake, device))
+        real = texts[: len(held)]
+        blind = unseen(attribute_table(judge, real.wanted, through(judge, packed, device, real.images)))
+        table = attribute_table(judge, texts.wanted, through(judge, fake, device), blind)
         found |= {f"accuracy_{name.replace(' ', '_')}": row["accuracy"] for name, row in table.items()}
-        each = [row["accuracy"] for name, row in table.items() if name != "all"]
+        each = [row["accuracy"] for name, row in table.items() if name not in {*blind, "all"}]
         found |= {"accuracy": float(np.mean(each))} if each else {}
     return found

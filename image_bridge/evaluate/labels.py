@@ -57,7 +57,8 @@ def table(judged: dict[str, Any]) -> str:
         rows = [("named by captions", "samples", "real images", "other captions", "commonest", "one of", "judged")]
         for name, row in judged["attributes"].items():
             cells = [cell(key, row) for key in ("model", "real", "exchanged", "commonest", "one_of")]
-            rows.append((name if name != "all" else "all that is named", *cells, f"{row['judged']:,.0f}"))  # type: ignore[arg-type]
+            shown = "all that is named" if name == "all" else f"({name})" if name in judged["unseen"] else name
+            rows.append((shown, *cells, f"{row['judged']:,.0f}"))  # type: ignore[arg-type]
         out += _lined_up(rows) + "\n"
     lines = [("", "samples", "real images")]
     for key in dict.fromkeys([*model, *real]):
@@ -93,6 +94,11 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
             "the share of the value named most often; one of: 1 / number of values; both are what guessing reaches. Classifier "
             "score: the form of the Inception score with this classifier; it cannot be compared with published ones."
         )
+        if judged["unseen"]:
+            yield (
+                f"In brackets: {', '.join(judged['unseen'])}. The classifier does not see them in real images at this size, so "
+                "that they are left out of the mean and of all that is named."
+            )
     else:
         yield "No accuracy of attributes: " + (
             "no caption of the samples names one." if judged["has_attributes"] else "the data name none."
