@@ -419,6 +419,15 @@ def test_texts_come_once_before_they_come_twice(world):
     assert len(set(texts.meaning[repeated])) == len(repeated) <= 50
 
 
+def test_data_of_which_nothing_is_held_out(small):
+    data = ImageData(small / "data")
+    data.held_out[:] = False
+    with pytest.raises(UserError, match="holds no image out"):
+        held_out_texts(data, 5)
+    G, encoder = tiny(data)
+    assert figures(G, PairData(data, CaptionVectors(data, encoder), {16: data.pack(16)}, Workers())) == {}
+
+
 def test_what_a_folder_of_samples_names(world, tmp_path):
     (tmp_path / "a").mkdir()
     known = held_out_texts(world.data, 1)
@@ -641,7 +650,7 @@ def test_mistakes_end_in_one_line(small, tmp_path, capsys):
         assert told in said
         assert said.count("\n") == 1, said
     whole = json.loads((data / "metadata.jsonl").read_text().splitlines()[0])
-    for split, told in (("train", "holds no image out"), ("test", "has no image to train on")):
+    for split, told in (("train", "has 1 images to train on"), ("test", "has 0 images to train on")):
         folder = tmp_path / split
         (folder / "images/0000").mkdir(parents=True)
         (folder / whole["file_name"]).write_bytes((data / whole["file_name"]).read_bytes())

@@ -136,8 +136,8 @@ def _real(folder: str, size: int, bars: Bars) -> tuple[Any, np.ndarray]:
     processes = (os.cpu_count() or 1) if len(data) > PACKED_ALONE else 1
     packed = data.pack(size, processes, tell=bars.part(f"images at {size} x {size}"))
     warn_of_damage(data)
-    if not len(data.usable(held_out=False)):
-        raise UserError(f"{folder} has no image to train on; expected some that are not held out")
+    if (count := len(data.usable(held_out=False))) < 2:
+        raise UserError(f"{folder} has {count} images to train on; expected two or more that are not held out")
     return data, packed
 
 

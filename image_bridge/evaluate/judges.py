@@ -19,7 +19,7 @@ from textgan.runtime.workers import fold
 from ..blocks import translate_and_cut
 from ..images import ImageData
 
-VERSION = 1  # of the networks and of how they are trained; files of another one are not read
+VERSION = 2  # of the networks and of how they are trained; files of another one are not read
 FEATURES = 128
 LARGEST = 64  # pixels; larger images are averaged down to it
 SEEN = 80_000  # images that a judge is trained on, each as often as that needs
@@ -69,7 +69,8 @@ class Trunk(nn.Module):
         for inputs, width in zip([3, *widths], widths, strict=False):
             for i, (kernel, stride) in ((inputs, (4, 2)), (width, (3, 1))):
                 layers += [nn.Conv2d(i, width, kernel, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(16 * self.width, self.width), nn.ReLU())
+        last = nn.Linear(16 * self.width, self.width), nn.BatchNorm1d(self.width, affine=False), nn.ReLU()  # KID needs a scale
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), *last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, FEATURES) of images (B, 3, S, S) in [-1, 1]."""
