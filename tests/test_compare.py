@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from textgan.corpus import Corpus
 from textgan.evaluate.bleu import self_bleu
 from textgan.evaluate.sweep import PAIRS, bootstrap, front, gain, jackknife, measure, measure_vectors
 from textgan.generators import RNNConfig, RNNGenerator
@@ -131,7 +132,8 @@ def test_compare(text, tmp_path):
     assert "noise left aside, is held by" in done.stdout
     assert "baseline" in done.stdout.split("frontier", 1)[1]
     assert "\nreal text " in done.stdout
-    assert "held-out sentences, which are BLEU's references: 10." in done.stdout
+    held_out = len(Corpus.open(runs[0] / "data").test)
+    assert f"held-out sentences, which are BLEU's references: {held_out}." in done.stdout
     page = (tmp_path / "c.html").read_text()
     assert page.count("<svg") == 2
     found = json.loads((tmp_path / "c.json").read_text())

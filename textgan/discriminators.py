@@ -74,7 +74,8 @@ class CNNHighway(nn.Module):
 
     def _judge(self, f: Tensor) -> Tensor:
         """Logit (B,) of features (B, F): highway and output."""
-        f = torch.lerp(f, self.candidate(f).relu(), self.gate(f).sigmoid())
+        t = self.gate(f).sigmoid()
+        f = t * self.candidate(f).relu() + (1 - t) * f
         scores = self.out(self.dropout(f))
         logit: Tensor = scores[:, 1] - scores[:, 0]
         return logit.float()
