@@ -69,6 +69,18 @@ def test_a_corpus_prepared_once_serves_several_runs(text, tmp_path, capsys):
     assert Corpus.open(tmp_path / "c").info == Corpus.open(tmp_path / "a" / "data").info
 
 
+def test_a_column_of_another_name(tmp_path, capsys):
+    rows = "".join(f'{{"captions": ["a dog sees {k}", "{k} is seen by a dog"]}}\n' for k in range(40))
+    (tmp_path / "metadata.jsonl").write_text(rows)
+    words = ["--data", tmp_path / "metadata.jsonl", "--split", "line"]
+    assert textgan("prepare", *words, "--column", "captions", "--out", tmp_path / "c") == 0
+    told = Corpus.open(tmp_path / "c")
+    assert told.info["documents"] == 40
+    assert len(told.train) + len(told.test) == 80
+    assert textgan("prepare", *words, "--out", tmp_path / "d") == 2
+    assert "expected --column with one of: captions" in capsys.readouterr().err
+
+
 def test_standard_input(monkeypatch, tmp_path):
     class Input:
         buffer = io.BytesIO(b"a cat sat .\na dog ran .\n" * 30)

@@ -140,7 +140,7 @@ def _encode(
 ) -> dict[str, Any]:
     """The second pass: ids into train.arrow and test.arrow; gives the counts."""
     report = ReadReport()
-    by_document = sum(1 for _, _ in zip(range(20), documents(path), strict=False)) >= 20
+    by_document = sum(1 for _ in zip(range(20), sentences(path, ReadReport()), strict=False)) >= 20
     counts = dict.fromkeys(("documents", "sentences", "kept", "skipped", "truncated", "tokens"), 0)
     unknown, sizes = 0, list[int]()
     wide = model.vocab_size > 65_535
