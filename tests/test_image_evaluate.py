@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from image_bridge.__main__ import main
-from image_bridge.captions import AttributeWords, BagOfWords, CaptionVectors
+from image_bridge.captions import AttributeWords, BagOfWords, CaptionVectors, GivenVectors
 from image_bridge.datasets import shapes
 from image_bridge.datasets.writing import Row, write_rows
 from image_bridge.evaluate import judges as judging
@@ -184,6 +184,14 @@ def test_accuracy_of_attributes_counted_by_hand():
             chosen[i][k] == values[name].index(w[name]) for j, w in enumerate(wanted) if name in w for i in range(5) if i != j
         ]
         assert found[name]["exchanged"] == pytest.approx(np.mean(pairs))
+    some = [j for j, w in enumerate(wanted) if w]
+    pairs = [
+        all(values[n][chosen[i][k]] == wanted[j][n] for k, n in enumerate(values) if n in wanted[j])
+        for j in some
+        for i in some
+        if i != j
+    ]
+    assert found["all"]["exchanged"] == pytest.approx(np.mean(pairs)) != np.mean([*pairs, 1])
     assert found["all"]["accuracy"] == pytest.approx(2 / 4), "the first and the last show all that is named; one names nothing"
     assert np.isnan(attribute_table(judge, wanted[:1], scores[:1])["colour"]["exchanged"])
     assert attribute_table(judge, [{}], scores[:1]) == {}
@@ -492,6 +500,12 @@ def test_figures_while_training(world, spec):
     assert found["kid"] > 0
     assert 0 <= found["accuracy_colour"] < 0.5
     assert figures(G, pairs, 60) == found
+    told = held_out_texts(world.data, 60, labels=spec == "labels")
+    seen = judging.through(world.classifier, drawn(G, pairs.captions.vectors[told.rows]), CPU)
+    expected = attribute_table(world.classifier, told.wanted, seen)["relation"]
+    assert found["accuracy_relation"] == expected["accuracy"]
+    several = sum("relation" in wanted for wanted in held_out_texts(world.data, 60, labels=True).wanted)
+    assert (expected["judged"] == several) == (spec == "labels"), "a label names the relation, a caption may say its opposite"
 
     class Real:  # draws the real images
         config, eps = G.config, 0
@@ -597,6 +611,21 @@ def test_the_command_judges_a_run(small):
     with Image.open(small / "run/eval/nearest.png") as picture:
         assert picture.width > 3 * 64
         assert picture.height > 12 * 64
+
+
+def test_the_command_judges_a_run_on_given_vectors(small, tmp_path, capsys):
+    data, run = ImageData(small / "data"), tmp_path / "run"
+    np.save(tmp_path / "v.npy", R(0).normal(size=(sum(map(len, data.captions)), 5)).astype(np.float32))
+    folder = run / "checkpoints/00000001/generator"
+    CGANGenerator(CGANConfig(5, 16, 4, 3, 4)).save_pretrained(folder)
+    GivenVectors(tmp_path / "v.npy").save(folder / "text")
+    (folder.parent / "manifest.json").write_text("{}")
+    (run / "config.json").write_text(json.dumps({"data": {"data": str(data.path), "text": str(tmp_path / "v.npy")}}))
+    assert here("evaluate", run, "--extractor", "own", "-n", 6, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 6
+    (tmp_path / "v.npy").unlink()
+    assert here("evaluate", run, "--extractor", "own") == 2
+    assert "v.npy: no such file" in capsys.readouterr().err
 
 
 def test_the_command_judges_a_folder(small, tmp_path, capsys):
