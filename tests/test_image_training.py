@@ -59,6 +59,17 @@ def last(path):
     return sorted((path / "checkpoints").iterdir())[-1]
 
 
+def test_held_out_figures_come_with_the_grids_and_change_nothing(folder, run, tmp_path):
+    done = bridge("train", "cgan", "--data", folder, "--run", tmp_path / "r", *TINY, "--figures")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(f.read_text()) for f in sorted((tmp_path / "r" / "eval").iterdir())]
+    assert [row["step"] for row in found] == [int(f.stem) for f in sorted((tmp_path / "r" / "samples").iterdir())] == [8, 16]
+    assert all("kid" in row and 0 <= row["accuracy_colour"] <= 1 for row in found), found
+    assert found[0]["kid"] != found[1]["kid"]
+    assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    assert not (run / "eval").exists()
+
+
 def files(path):
     return {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()}
 

@@ -6,6 +6,9 @@ from textgan.cli.use import report as write
 
 SIZES = ("", *(str(2**k) for k in range(3, 11)))  # a discriminator may be named by the size of its images
 UNITS = {
+    "eval/kid": "KID of held-out captions' images, in the classifier's features",
+    "eval/accuracy": "share of the named attributes that images show",
+    "eval/accuracy_all": "share of images that show all that their caption names",
     "g/loss": "G's loss",
     "g/kl": "KL of the text's code from a standard normal (nats a number)",
     "g/same": "how alike the images of a text are: difference of noise by difference of images",

@@ -60,6 +60,9 @@ class TrainOptions(RunOptions):
 
     grids: int = 50
     """Grids of samples that are drawn over the whole training, at even distances."""
+    figures: bool = False
+    """With every grid also held-out figures: how often images show what their captions name, and KID, by a classifier that is
+    trained first, which takes a minute or two, and kept in the data's folder."""
     compile: bool = False
     """Compile the networks with torch.compile: a slow start, then faster steps on a GPU."""
 
@@ -243,14 +246,23 @@ def _calling(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fit(path: Path, made: Any, pairs: Any, options: TrainOptions, workers: Any) -> int:
+    from ..evaluate import figures
     from ..preview import Preview, Previewed
 
     def finish(folder: Path) -> None:
         shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
 
+    def measured() -> dict[str, float]:
+        return figures(made.kept["generator"], pairs) if workers.main else {}
+
+    if options.figures and workers.main:
+        with _told("the classifier of held-out figures", "images", True) as tell:
+            figures(made.kept["generator"], pairs, 1, tell=lambda what, done, total: tell(done, total))
     shown = Previewed(made, Preview(pairs, options.seed), options.grids)
     use = f'`image-bridge generate {path} "..." --out a.png` draws'
-    return to_the_end(shown, path, options, workers, "image-bridge", use, evaluate=None, finish=finish)
+    return to_the_end(
+        shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
+    )
 
 
 def _link(source: str, target: str) -> None:
