@@ -24,8 +24,22 @@ PIXELS = 100_000_000  # of one picture; more belongs into a folder
 LAST_SEED = 2**63
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """Options of both commands that draw."""
+
+    truncation: float | None = None
+    """Draw the noise from a normal distribution cut at - and + this number: smaller is plainer and less varied."""
+    deterministic: bool = False
+    """Draw the text's code at its mean; for generators with conditioning augmentation (StackGAN), the others always do."""
+    batch: int = 64
+    """Images drawn at a time."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
 @dataclass(frozen=True)
-class GenerateOptions:
+class GenerateOptions(DrawOptions):
     """Options of generate."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -40,18 +54,10 @@ class GenerateOptions:
     """A .png file for one picture of all images, or the name of a new folder for a file an image, with metadata.jsonl."""
     seed: int = 0
     """The first image of each sentence has this seed, the next one the next; metadata.jsonl names them."""
-    truncation: float | None = None
-    """Draw the noise from a normal distribution cut at - and + this number: smaller is plainer and less varied."""
-    deterministic: bool = False
-    """Draw the text's code at its mean; for generators with conditioning augmentation (StackGAN), the others always do."""
     scale: int = 0
     """Enlarge images so many times by nearest neighbour; 0 makes small ones 64 pixels wide in a picture, and no file larger."""
     columns: int = 8
     """Images in a row of a picture."""
-    batch: int = 64
-    """Images drawn at a time."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
 
 def generate(argv: list[str]) -> int:
@@ -154,7 +160,7 @@ def read_prompts(path: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class InterpolateOptions:
+class InterpolateOptions(DrawOptions):
     """Options of interpolate."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -171,16 +177,8 @@ class InterpolateOptions:
     """Decides the noise, which all images share."""
     last_seed: int | None = None
     """Let the noise change too, along the arc to that of this seed."""
-    truncation: float | None = None
-    """Draw the noise from a normal distribution cut at - and + this number: smaller is plainer and less varied."""
-    deterministic: bool = False
-    """Draw the text's code at its mean; for generators with conditioning augmentation (StackGAN), the others always do."""
     scale: int = 0
     """Enlarge images so many times by nearest neighbour; 0 makes small ones 64 pixels wide, 128 in an animation."""
-    batch: int = 64
-    """Images drawn at a time."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
 
 def interpolate(argv: list[str]) -> int:

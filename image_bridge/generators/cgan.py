@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from textgan.generators import read, save
-
 from ..blocks import BatchNorm2d, Standardise, initialise, scales, up
+from .base import Saved
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,12 @@ class CGANConfig:
     """How images grow."""
 
 
-class CGANGenerator(nn.Module):
+class CGANGenerator(Saved):
     """z and the text's code to an image, by DCGAN's body (GAN-INT-CLS, figure 2)."""
 
     kind = "cgan"
+    Config = CGANConfig
+    config: CGANConfig
     eps = 0
 
     def __init__(self, config: CGANConfig) -> None:
@@ -68,15 +68,3 @@ class CGANGenerator(nn.Module):
         """Images in [-1, 1] of raw sentence vectors (B, D); its code is not drawn, so that ``eps`` (B, 0) holds no numbers."""
         image: Tensor = self(z, self.standardise(vectors))
         return image
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write config and weights."""
-        save(self, self.config, f"image-{self.kind}", folder)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """What ``save_pretrained`` wrote."""
-        config, weights = read(folder, f"image-{cls.kind}")
-        model = cls(CGANConfig(**config))
-        model.load_state_dict(weights)
-        return model.eval()

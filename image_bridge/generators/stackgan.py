@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.generators import read, save
-
 from ..blocks import BatchNorm2d, ConditioningAugmentation, Residual, Standardise, bottleneck, conv, initialise, scales, tile, up
+from .base import Saved
 
 LARGER = 4  # stage II's images beside stage I's
 
@@ -96,7 +94,7 @@ def _residual(width: int) -> Residual:
     return Residual(nn.Sequential(*inner), nn.ReLU())
 
 
-class StackGANGenerator(nn.Module):
+class StackGANGenerator(Saved):
     """Both stages.
 
     Attributes:
@@ -105,6 +103,8 @@ class StackGANGenerator(nn.Module):
     """
 
     kind = "stackgan"
+    Config = StackGANConfig
+    config: StackGANConfig
     begun: Tensor
 
     def __init__(self, config: StackGANConfig) -> None:
@@ -137,15 +137,3 @@ class StackGANGenerator(nn.Module):
         """Images (B, 3, S, S) in [-1, 1] of raw sentence vectors (B, D)."""
         low, high = self.pyramid(vectors, z, eps)
         return high if int(self.begun) > 1 else F.interpolate(low, scale_factor=float(LARGER))
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write config and weights."""
-        save(self, self.config, f"image-{self.kind}", folder)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """What ``save_pretrained`` wrote."""
-        config, weights = read(folder, f"image-{cls.kind}")
-        model = cls(StackGANConfig(**config))
-        model.load_state_dict(weights)
-        return model.eval()

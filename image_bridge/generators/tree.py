@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from textgan.generators import read, save
-
 from ..blocks import BatchNorm2d, ConditioningAugmentation, Residual, Standardise, conv, initialise, scales, tile, up
+from .base import Saved
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def _gated(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*conv(inputs, 2 * outputs, 3, 1, 1, "batch"), nn.GLU(1))
 
 
-class TreeGenerator(nn.Module):
+class TreeGenerator(Saved):
     """z and the text's code to images at every size (StackGAN++, figure 2).
 
     Attributes:
@@ -70,6 +68,8 @@ class TreeGenerator(nn.Module):
     """
 
     kind = "stackgan-v2"
+    Config = TreeConfig
+    config: TreeConfig
 
     def __init__(self, config: TreeConfig) -> None:
         super().__init__()
@@ -124,15 +124,3 @@ class TreeGenerator(nn.Module):
     def images(self, vectors: Tensor, z: Tensor, eps: Tensor | None = None) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] of raw sentence vectors (B, D)."""
         return self.pyramid(vectors, z, eps)[-1]
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write config and weights."""
-        save(self, self.config, f"image-{self.kind}", folder)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """What ``save_pretrained`` wrote."""
-        config, weights = read(folder, f"image-{cls.kind}")
-        model = cls(TreeConfig(**config))
-        model.load_state_dict(weights)
-        return model.eval()
