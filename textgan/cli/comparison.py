@@ -75,7 +75,10 @@ def compare(argv: list[str]) -> int:
     _same_data(entrants, given.anyway)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        there = out.exists()
         out.touch()
+        if not there:  # an interrupt must not leave an empty page
+            out.unlink()
     except OSError as error:
         raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
     curves, beside = _sweep(entrants, given)
