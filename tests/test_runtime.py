@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from textgan.runtime import EMA, Batches, Bucketed, Workers
+from textgan.runtime import EMA, Batches, Bucketed, Run, Stage, Workers, fit
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import choose_device, fold
 
@@ -83,3 +83,44 @@ def test_bucketed_batches_see_every_row_once_and_are_even():
     assert all((again.indices(s) == epoch[s]).all() for s in (57, 3, 99))
     parts = [Bucketed(lambda i: i, 1003, 10, 3, Workers(rank=r, world=2), keys.__getitem__, window=20) for r in range(2)]
     assert (np.concatenate([p.indices(7) for p in parts]) == epoch[7]).all()
+
+
+class Indexes:
+    """Its step is the gradient of an indexed matrix, many rows of which are the same: threads meet there."""
+
+    players, kept = {}, {}
+
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        self.x, self.d = torch.randn(500, 400, generator=g), torch.randn(1500, 400, generator=g)
+        self.index = torch.randint(0, 500, (1500,), generator=g).clamp(min=250)
+        self.found = []
+
+    def step(self, i):
+        x = self.x.clone().requires_grad_()
+        (x[self.index] * self.d).sum().backward()
+        self.found.append(x.grad)
+        return {}
+
+    def stages(self):
+        return [Stage("indexes", 30, self.step)]
+
+    def sample(self, n):
+        return []
+
+    def differ(self):
+        return sum(not torch.equal(self.found[0], x) for x in self.found)
+
+
+def test_two_threads_add_up_in_the_same_order(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fitted, control = Indexes(), Indexes()
+        fit(fitted, Run.create(tmp_path / "r", {}, {}), Workers(), seed=0, progress=False)
+        for i in range(30):
+            control.step(i)
+    finally:
+        torch.set_num_threads(threads)
+    assert fitted.differ() == 0
+    assert control.differ() > 0

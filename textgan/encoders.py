@@ -94,7 +94,7 @@ class GRUEncoder(nn.Module):
         if not torch.is_grad_enabled():
             e, places = self._words(x, packing)
             return torch.cat([last_states(rnn, e, place, packing) for rnn, place in zip(self.rnns, places, strict=True)], 1)
-        return torch.cat([states[packing.last] for states in self.packed_states(x, packing)], 1)
+        return torch.cat([states.index_select(0, packing.last) for states in self.packed_states(x, packing)], 1)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors."""

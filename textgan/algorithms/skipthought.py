@@ -141,7 +141,7 @@ class SkipThoughtModel(nn.Module):
         """The state (B, D) of a decoder after one more token (B,)."""
         packing = Packing(np.ones(len(token), dtype=np.int64), 1, token.device)
         states: Tensor = self.decoder(direction)(self.encoder.embedding(token), packing.tokens, thought, packing, h)
-        return states[packing.last]
+        return states.index_select(0, packing.last)
 
     @torch.no_grad()
     def write(

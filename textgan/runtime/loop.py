@@ -89,6 +89,21 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """On the CPU, sums in the same order every time; without it the gradient of ``x[index]`` depends on how threads meet."""
+    settings: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        settings.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        settings.fill_uninitialized_memory = before[1]
+
+
 class Progress:
     """A bar with rate and time left on a terminal; elsewhere a plain line now and then."""
 
@@ -234,7 +249,7 @@ def fit(
                     writer.add_scalar(f"eval/{key}", value, step)
 
     try:
-        with _signals() as received:
+        with _deterministic(workers.device), _signals() as received:
             first = 0
             for stage in stages:
                 seen = sum(s.batch * s.steps for s in stages[: stages.index(stage)])
