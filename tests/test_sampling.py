@@ -40,6 +40,24 @@ def test_pieces_give_what_one_piece_gives(monkeypatch):
     assert not torch.equal(whole, project_and_draw(h, w, b, u.flip(0)))
 
 
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_small_and_large_logits_are_drawn_alike(scale, monkeypatch):
+    """Small logits take the way without a maximum, large ones that with it."""
+    torch.manual_seed(0)
+    h, w, b, u = torch.randn(3, 8) / 3, torch.randn(60, 8) * scale, torch.randn(60) * scale, torch.rand(20_000)
+    b[:30] = -torch.inf
+    logits = h @ w.t() + b
+    assert (logits.amax() > 80) == (scale > 1)
+    each = torch.arange(3).repeat(len(u))
+    drawn = project_and_draw(h[each], w, b, u.repeat_interleave(3), temperature=0.8)
+    plain = categorical(logits[each] / 0.8, u.repeat_interleave(3))
+    assert (plain == drawn).float().mean() > 0.999  # up to a rounding at the edge between two tokens
+    assert (plain == drawn.roll(3)).float().mean() < 0.999
+    monkeypatch.setattr("textgan.sampling.SAFE", float("inf"))  # what large logits would give without their maximum
+    unsafe = project_and_draw(h[each], w, b, u.repeat_interleave(3), temperature=0.8)
+    assert torch.equal(unsafe, drawn) == (scale == 1)
+
+
 def test_restrict():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     assert restrict(logits, top_k=2).softmax(0).tolist() == pytest.approx([0.625, 0.375, 0, 0])

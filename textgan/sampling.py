@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 CACHE_ELEMENTS = 1 << 20  # rows are drawn in pieces whose logits (4 MB) stay near a core
 GPU_ELEMENTS = 1 << 28  # 1 GB of logits
+SAFE = 60.0  # exp of numbers in +-60, and the sum of V of them, is far from float32's ends
 
 
 def restrict(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -69,9 +70,13 @@ def categorical(logits: Tensor, u: Tensor) -> Tensor:
     Returns:
         (n,) token ids.
     """
-    size = logits.shape[1]
+    return _draw(logits.float().softmax(-1), u)
+
+
+def _draw(p: Tensor, u: Tensor) -> Tensor:
+    """``categorical`` of weights p (n, V), which need not sum to one."""
+    size = p.shape[1]
     block = max(1, math.isqrt(size))
-    p = logits.float().softmax(-1)
     full = size // block * block
     sums = p[:, :full].unflatten(1, (-1, block)).sum(-1)
     if full < size:
@@ -107,11 +112,14 @@ def project_and_draw(
     Returns:
         (n,) token ids.
     """
-    limit = CACHE_ELEMENTS if h.device.type == "cpu" else GPU_ELEMENTS
-    piece = max(16, limit // weight.shape[0])
+    on_cpu = h.device.type == "cpu"  # elsewhere a question about values would be a wait for the device
+    piece = max(16, (CACHE_ELEMENTS if on_cpu else GPU_ELEMENTS) // weight.shape[0])
     h, both = F.pad(h, (0, 1), value=1.0), torch.cat([weight, bias.unsqueeze(1)], 1).t()  # h W' + b as one product
-    drawn = [
-        categorical(restrict(part @ both, temperature, top_k, top_p), numbers)
-        for part, numbers in zip(h.split(piece), u.split(piece), strict=True)
-    ]
+    safe = on_cpu and h.norm(dim=1).amax() * both.nan_to_num(neginf=0).norm(dim=0).amax() < SAFE * temperature
+
+    def weights(part: Tensor) -> Tensor:
+        logits = restrict(part @ both, temperature, top_k, top_p).float()
+        return logits.exp_() if safe else logits.softmax(-1)  # without the maximum and the quotient, half the passes
+
+    drawn = [_draw(weights(part), numbers) for part, numbers in zip(h.split(piece), u.split(piece), strict=True)]
     return torch.cat(drawn) if drawn else h.new_zeros(0, dtype=torch.long)
