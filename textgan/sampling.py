@@ -112,6 +112,8 @@ def project_and_draw(
     Returns:
         (n,) token ids.
     """
+    if not len(h):
+        return h.new_zeros(0, dtype=torch.long)
     on_cpu = h.device.type == "cpu"  # elsewhere a question about values would be a wait for the device
     piece = max(16, (CACHE_ELEMENTS if on_cpu else GPU_ELEMENTS) // weight.shape[0])
     h, both = F.pad(h, (0, 1), value=1.0), torch.cat([weight, bias.unsqueeze(1)], 1).t()  # h W' + b as one product
@@ -122,4 +124,4 @@ def project_and_draw(
         return logits.exp_() if safe else logits.softmax(-1)  # without the maximum and the quotient, half the passes
 
     drawn = [_draw(weights(part), numbers) for part, numbers in zip(h.split(piece), u.split(piece), strict=True)]
-    return torch.cat(drawn) if drawn else h.new_zeros(0, dtype=torch.long)
+    return torch.cat(drawn)

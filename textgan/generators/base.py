@@ -80,6 +80,16 @@ class Generator(nn.Module):
         h, bias = self.dropout(self.hidden(x)), self.out.bias + self.ban
         return token_log_prob(h / temperature, self.out.weight, bias / temperature, x, self.mask(x))
 
+    def _draw(self, h: Tensor, bias: Tensor, u: Tensor, ended: Tensor | None, **how: Any) -> Tensor:
+        """The next token (n,) of states (n, H); padding in rows that have ended (n,)."""
+        if ended is None:
+            return project_and_draw(h, self.out.weight, bias, u, **how)
+        if h.device.type != "cpu":  # picking the running rows would be a wait for the device
+            return project_and_draw(h, self.out.weight, bias, u, **how).masked_fill(ended, self.config.pad)
+        rows = (~ended).nonzero().squeeze(1)
+        drawn = project_and_draw(h[rows], self.out.weight, bias, u[rows], **how)
+        return torch.full_like(ended, self.config.pad, dtype=torch.long).index_copy_(0, rows, drawn)
+
     @torch.no_grad()
     def sample(
         self,
@@ -111,7 +121,7 @@ class Generator(nn.Module):
         given = 0 if prompt is None else min(len(prompt), length)
         x = torch.full((n, length), self.config.pad, device=device)
         token = torch.full((n,), self.config.bos, device=device)
-        done = torch.zeros(n, dtype=torch.bool, device=device)
+        done = None if self.config.eos is None else torch.zeros(n, dtype=torch.bool, device=device)
         state = self._start(n)
         bias = self.out.bias + self.ban
         for t in range(length):
@@ -119,12 +129,9 @@ class Generator(nn.Module):
             if t < given and prompt is not None:
                 token = prompt[t].to(device).expand(n)
             else:
-                token = project_and_draw(
-                    state[0][-1], self.out.weight, bias, u[:, t], temperature=temperature, top_k=top_k, top_p=top_p
-                )
-                token = token.masked_fill(done, self.config.pad)
+                token = self._draw(state[0][-1], bias, u[:, t], done, temperature=temperature, top_k=top_k, top_p=top_p)
             x[:, t] = token
-            if self.config.eos is not None:
+            if done is not None:
                 done = done | (token == self.config.eos)
         return x
 
@@ -165,9 +172,8 @@ class Generator(nn.Module):
                     part[:, :old] = new
             for part, new in zip(running, real, strict=True):
                 part[:, rows - each : rows] = new.repeat_interleave(n, dim=1)
-            token = project_and_draw(running[0][-1, :rows], self.out.weight, bias, numbers[:rows, s])
+            token = self._draw(running[0][-1, :rows], bias, numbers[:rows, s], None if ended is None else ended[:rows])
             if ended is not None:
-                token = token.masked_fill(ended[:rows], self.config.pad)
                 ended[:rows] |= token == self.config.eos
             flat[:rows, s] = token
         return tokens.permute(1, 0, 2, 3)
