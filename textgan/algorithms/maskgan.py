@@ -47,7 +47,7 @@ class MaskGANConfig:
     """Epochs of in-filling by maximum likelihood."""
     d_pretrain_steps: int = 50
     """Steps of D before the game (code: 0 on PTB, 100 on IMDB)."""
-    rounds: int = 60
+    rounds: int = 40
     """Rounds of the game, a generator step each (code: 100,000)."""
     d_steps: int = 2
     """Steps of D, and of the critic, a round (code: 2 on PTB, 8 on IMDB)."""

@@ -33,9 +33,9 @@ from ..runtime import Batches, Player, Stage, Workers, frozen
 class RelGANConfig:
     """Settings of RelGAN; sizes and rates are those of the authors' experiments, the schedule is shorter."""
 
-    pretrain_epochs: int = 10
+    pretrain_epochs: int = 6
     """Epochs of maximum likelihood for G (paper: 150)."""
-    rounds: int = 100
+    rounds: int = 50
     """Adversarial rounds (code: 3,000 on the oracle, 2,000 on text)."""
     d_steps: int = 5
     """Discriminator steps a round (paper: 5)."""
