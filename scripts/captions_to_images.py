@@ -21,7 +21,7 @@ from commands import command, train
 CAPTIONS = """--column captions --split line --lowercase --vocab-size 2000 --embeddings none --embedding-dim 100 --hidden-dim 300
     --epochs 6"""
 IMAGES = """--size 32 --recipe paper --batch 32 --interpolation 0 --variety 0.2 --lr 0.0005 --halve-every 4000 --ema 0.998
-    --width 32 --d-width 32 --steps 12000 --grids 30"""
+    --width 32 --d-width 32"""
 PROMPTS = {
     "shapes": ("a large red circle", "a small blue square", "the green star is left of the small black ring"),
     "faces": ("a face with long red hair and glasses", "a dark face with short blond hair", "a face with long blue hair"),
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("name", choices=list(PROMPTS))
     parser.add_argument("--out", type=Path, default=Path("runs/captions"))
     parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=12_000, help="of the generator")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 4))
     a = parser.parse_args()
     data, encoder, run = (str(a.out / f"{a.name}{part}") for part in ("", "-encoder", "-cgan"))
@@ -42,7 +43,7 @@ def main() -> None:
         command("image-bridge", "data", a.name, data, "--images", str(a.images), "--size", "32")
     train("textgan", "skipthought", encoder, *threads, "--data", f"{data}/metadata.jsonl", *shlex.split(CAPTIONS))
     began = time.monotonic()
-    train("image-bridge", "cgan", run, *threads, "--data", data, "--text", encoder, *shlex.split(IMAGES))
+    train("image-bridge", "cgan", run, *threads, "--data", data, "--text", encoder, *shlex.split(IMAGES), "--steps", str(a.steps))
     print(f"{(time.monotonic() - began) / 60:.0f} minutes of training the GAN")
     command("image-bridge", "evaluate", run)
     command("image-bridge", "generate", run, *PROMPTS[a.name], "-n", "8", "--out", f"{run}/prompts.png")

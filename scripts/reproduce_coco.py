@@ -30,7 +30,7 @@ SETTINGS = {  # name of the run: method, short schedule, that of --full, always
     "seqgan": ("seqgan", SEQGAN, "", ""),
     "constant": ("seqgan", SEQGAN, "", "--reward constant"),
     "gumbel": ("gumbel", "", "--rounds 10000", ""),
-    "relgan": ("relgan", "--pretrain-epochs 10 --rounds 80 --d-steps 1", "--pretrain-epochs 150 --rounds 2000", ""),
+    "relgan": ("relgan", "--rounds 60 --d-steps 1", "--pretrain-epochs 150 --rounds 2000", ""),
     "maskgan": ("maskgan", "--fill-epochs 6", "--lm-epochs 20 --fill-epochs 20 --rounds 100000", ""),
 }
 NAMES = {
