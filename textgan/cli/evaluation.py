@@ -101,12 +101,10 @@ def run_of(path: Path) -> Path:
     Raises:
         UserError: there is none.
     """
+    from .. import run_folder
     from ..runtime import Run
 
-    for folder in (path, *path.resolve().parents):
-        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
-            return folder
-    return Run.open(path).path
+    return run_folder(path) or Run.open(path).path
 
 
 def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:

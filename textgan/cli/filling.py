@@ -12,7 +12,6 @@ import tyro
 
 from ..errors import UserError
 from .parse import parse, positive, say
-from .use import trained_length
 
 BLANK = re.compile(r"___(\d*)")
 
@@ -47,7 +46,7 @@ def fill(argv: list[str]) -> int:
     )  # fmt: skip
     import torch
 
-    from .. import generator_folder, load
+    from .. import generator_folder, load, trained_length
     from ..generators import MaskGenerator
     from ..sampling import restrict
     from ..tokenizers import load as load_tokenizer

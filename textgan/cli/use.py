@@ -52,7 +52,7 @@ def generate(argv: list[str]) -> int:
     )
     import torch
 
-    from .. import generator_folder, load
+    from .. import generator_folder, load, trained_length
     from ..decode import texts
     from ..sampling import restrict
 
@@ -102,14 +102,6 @@ def generate(argv: list[str]) -> int:
         except OSError as error:
             raise UserError(f"--out {given.out} cannot be written ({error.strerror})") from error
     return 0
-
-
-def trained_length(folder: Path) -> int:
-    """T of the run that a generator lies in, 20 outside of one."""
-    for above in folder.resolve().parents:
-        if (above / "config.json").is_file() and (above / "checkpoints").is_dir():
-            return int(json.loads((above / "config.json").read_text(encoding="utf-8"))["data"]["length"])
-    return 20
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Adapters to transformers and sentence-transformers; ``import textgan.hf`` makes our model types known to them."""
+"""Our sentence encoders as models of transformers, and as modules of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from .encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
-from .errors import UserError
-from .tokenizers import SPECIAL
+from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
+from ..errors import UserError
+from .tokenizers import with_special_tokens
 
 
 class SentenceEncoderConfig(PretrainedConfig):
@@ -58,10 +58,6 @@ class SentenceEncoderModel(PreTrainedModel):
         return BaseModelOutputWithPooling(last_hidden_state=torch.cat(found, 2), pooler_output=torch.cat(vectors, 1))
 
 
-AutoConfig.register(SentenceEncoderConfig.model_type, SentenceEncoderConfig)
-AutoModel.register(SentenceEncoderConfig, SentenceEncoderModel)
-
-
 def export_sentence_transformer(encoder: SentenceEncoder, folder: Path, card: str, max_length: int = 400) -> None:
     """Write a folder that ``SentenceTransformer(folder)`` and ``AutoModel.from_pretrained(folder)`` load.
 
@@ -74,24 +70,12 @@ def export_sentence_transformer(encoder: SentenceEncoder, folder: Path, card: st
     Raises:
         UserError: the encoders have several tokenizers, or one of sentencepiece.
     """
-    from tokenizers import Regex, Tokenizer, normalizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     first = encoder.tokenizers[0]
     if any(t is not first for t in encoder.tokenizers):
         raise UserError("sentence-transformers wants one tokenizer, and these encoders have several; export each run alone")
-    if first.kind == "unigram":
-        raise UserError("an encoder with a sentencepiece tokenizer cannot be exported; expected word, char or bpe")
+    parts = with_special_tokens(first, "$A <eos>")
     folder.mkdir(parents=True, exist_ok=True)
-    inner = Tokenizer.from_str(first.model.to_str())
-    blanks = [normalizers.Replace("▁", " "), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]  # as our `clean`
-    inner.normalizer = normalizers.Sequence([*blanks, *([inner.normalizer] if inner.normalizer else [])])
-    inner.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", first.eos)])
-    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, model_max_length=max_length, model_input_names=["input_ids", "attention_mask"],
-        padding_side="right", clean_up_tokenization_spaces=False, **names,
-    )  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(**parts, model_max_length=max_length, padding_side="right")
     tokenizer.save_pretrained(str(folder))
     config = SentenceEncoderConfig([asdict(part.config) for part in encoder.parts], architectures=["SentenceEncoderModel"])
     model = SentenceEncoderModel(config)
