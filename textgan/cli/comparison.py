@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from ..errors import UserError
-from .evaluation import TRAINING_LIMIT, load_encoder, run_of
+from .evaluation import TRAINING_LIMIT, run_of
 from .parse import parse, positive, say
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Cu
     from .. import generator_folder, load
     from ..corpus import Corpus
     from ..decode import texts
+    from ..encoders import load_encoder
     from ..evaluate.sweep import Text, measure, measure_text, measure_vectors
     from ..evaluate.words import words
     from ..generators import RNNGenerator
@@ -146,7 +147,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Cu
     corpus, length = Corpus.open(run / "data"), Run.open(run).config["data"]["length"]
     test = corpus.test.rows(np.arange(min(given.number, len(corpus.test))), length)
     oracle = RNNGenerator.from_pretrained(run / "data" / "oracle") if (run / "data" / "oracle").is_dir() else None
-    encode, text = load_encoder(given.encoder) if given.encoder else None, None
+    encode, text = load_encoder(given.encoder).encode if given.encoder else None, None
     beside: dict[str, tuple[float, float]] = {}
     if corpus.tokenizer is not None:
         real = texts(corpus.tokenizer, torch.from_numpy(test), corpus.eos)

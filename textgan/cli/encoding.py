@@ -24,7 +24,7 @@ class EncodeOptions:
     """Options of encode."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of quickthought or skipthought, one of its checkpoints, or a folder of encoders."""
+    """A run of quickthought or skipthought, one of its checkpoints, a folder of encoders, or one of sentence-transformers."""
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")]
     """A text file, a sentence a line."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
@@ -56,7 +56,7 @@ def encode(argv: list[str]) -> int:
     )
     import numpy as np
 
-    from ..encoders import SentenceEncoder
+    from ..encoders import load_encoder
     from ..runtime import Progress, Workers
 
     positive(given, "batch_size")
@@ -67,7 +67,9 @@ def encode(argv: list[str]) -> int:
     source, out = Path(given.source), Path(given.out)
     if not source.is_file():
         raise UserError(f"no such file; expected a text file with a sentence a line; received {source}")
-    encoder = SentenceEncoder.from_pretrained(given.run)
+    encoder = load_encoder(given.run)
+    if given.words:
+        encoder.states([], given.words)  # what has none says so before anything is written
     with _lines(source) as file:
         count = sum(1 for _ in file)
     if not count:
@@ -134,7 +136,7 @@ class NearestOptions:
     """Options of nearest."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of word2vec, quickthought or skipthought, or one of its checkpoints."""
+    """A run of word2vec, quickthought or skipthought, one of its checkpoints, or a folder of sentence-transformers."""
     query: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     """A word, or a sentence."""
     among: str = ""
@@ -188,9 +190,9 @@ def _known(words: Any, word: str, run: str) -> str:
 def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
     import numpy as np
 
-    from ..encoders import SentenceEncoder
+    from ..encoders import load_encoder
 
-    encoder = SentenceEncoder.from_pretrained(given.run)
+    encoder = load_encoder(given.run)
     if given.among:
         if not Path(given.among).is_file():
             raise UserError(f"--among: no such file; received {given.among}")

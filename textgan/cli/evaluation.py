@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
 from ..errors import UserError
 from .parse import parse, positive, say
+
+if TYPE_CHECKING:
+    from ..encoders import SentenceEncoder
 
 TRAINING_LIMIT = 200_000  # sentences of a large corpus that copies are looked for in
 Figures = dict[str, float]
@@ -25,7 +27,8 @@ class EvaluateOptions:
     """Options of evaluate."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")] = ""
-    """A run, or one of its checkpoints (RUN/best); may be left out where --samples and --against are given."""
+    """A run, or one of its checkpoints (RUN/best); may be left out where --samples and --against are given. With --suite also a
+    folder of sentence-transformers."""
     samples: str = ""
     """Judge this file of sentences, one a line, from any program, instead of the run's own samples."""
     against: str = ""
@@ -196,11 +199,12 @@ def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOpti
 def _judge_texts(
     samples: list[str], real: list[str], training: list[str], given: EvaluateOptions, cut: Any, found: Figures
 ) -> dict[str, Any]:
+    from ..encoders import load_encoder
     from ..evaluate import self_bleu
     from ..evaluate.samples import compare_texts
     from ..evaluate.words import words
 
-    encode = load_encoder(given.encoder) if given.encoder else None
+    encode = load_encoder(given.encoder).encode if given.encoder else None
     cut = cut if given.cut == "auto" else given.cut
     s, r, t = (words(text, cut) for text in (samples, real, training))
     say(f"comparing samples ({len(s):,}) with real sentences ({len(r):,})")
@@ -232,26 +236,6 @@ def _judge_texts(
             beside["reverse_lstm_nll"] = _reverse_lstm([t[i] for i in chosen], r, given)
     scored = given.hypotheses if 0 < given.hypotheses < len(s) else len(s)
     return {"model": found, "real": beside, "samples": len(s), "hypotheses": scored, "references": len(r), "training": len(t)}
-
-
-def load_encoder(path: str) -> Callable[[Sequence[str]], np.ndarray]:
-    """What turns sentences into vectors: our encoder, or one of sentence-transformers.
-
-    Raises:
-        UserError: there is neither.
-    """
-    from ..encoders import SentenceEncoder
-
-    if (Path(path) / "modules.json").is_file():
-        if find_spec("sentence_transformers") is None:
-            raise UserError(f"--encoder {path} needs the package sentence-transformers; pip install sentence-transformers")
-        from sentence_transformers import SentenceTransformer
-
-        import textgan.hf  # noqa: F401  (an exported encoder of ours is one of its modules)
-
-        model = SentenceTransformer(path)
-        return lambda texts: np.asarray(model.encode(list(texts), show_progress_bar=False))
-    return SentenceEncoder.from_pretrained(path).encode
 
 
 def _reverse_lstm(learnt: list[list[str]], scored: list[list[str]], given: EvaluateOptions) -> float:
@@ -320,24 +304,15 @@ def table(judged: dict[str, Any]) -> str:
 def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     import torch
 
-    from ..encoders import GRUEncoder, SentenceEncoder
+    from ..encoders import SentenceEncoder, load_encoder
     from ..evaluate.sts import read_suite, score
-    from ..runtime import Run
     from ..runtime.run import write_text
-    from ..vectors import WORDS, start_from
 
     if not given.suite_data:
         raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-*.csv, NAME.all; users bring these files")
-    suite, trained = read_suite(Path(given.suite_data)), SentenceEncoder.from_pretrained(path)
+    suite, trained = read_suite(Path(given.suite_data)), load_encoder(path)
     torch.manual_seed(given.seed)
-    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
-    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
-    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
-        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
-            part.embedding.load_state_dict(old.embedding.state_dict())
-        elif source != "none":
-            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
-    untrained = SentenceEncoder(fresh, trained.tokenizers)
+    untrained = _untrained(trained, path) if isinstance(trained, SentenceEncoder) else trained.untrained()
     found = {}
     for name, encode in (
         ("trained", trained.encode),
@@ -357,5 +332,22 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
         f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. It does not on: {', '.join(worse) or 'nothing'}."
     )
     sys.stdout.write(said + "\n")
-    write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
+    if isinstance(trained, SentenceEncoder):  # another's folder stays as it is
+        write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def _untrained(trained: SentenceEncoder, path: Path) -> SentenceEncoder:
+    """The same networks as they began."""
+    from ..encoders import GRUEncoder, SentenceEncoder
+    from ..runtime import Run
+    from ..vectors import WORDS, start_from
+
+    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
+    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
+    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
+        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
+            part.embedding.load_state_dict(old.embedding.state_dict())
+        elif source != "none":
+            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
+    return SentenceEncoder(fresh, trained.tokenizers)

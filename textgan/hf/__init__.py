@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from .. import generator_folder
-from .encoders import SentenceEncoderConfig, SentenceEncoderModel, export_sentence_transformer
+from .encoders import BorrowedEncoder, SentenceEncoderConfig, SentenceEncoderModel, export_sentence_transformer
 from .generators import (
     GeneratorCache,
     MaskForMaskedLM,
@@ -27,9 +27,9 @@ from .generators import (
 from .tokenizers import FillerTokenizer, GeneratorTokenizer
 
 __all__ = [
-    "FillerTokenizer", "GeneratorCache", "GeneratorTokenizer", "MaskForMaskedLM", "MaskGeneratorConfig", "RMCForCausalLM",
-    "RMCGeneratorConfig", "RNNForCausalLM", "RNNGeneratorConfig", "SentenceEncoderConfig", "SentenceEncoderModel",
-    "export_generator", "export_sentence_transformer",
+    "BorrowedEncoder", "FillerTokenizer", "GeneratorCache", "GeneratorTokenizer", "MaskForMaskedLM", "MaskGeneratorConfig",
+    "RMCForCausalLM", "RMCGeneratorConfig", "RNNForCausalLM", "RNNGeneratorConfig", "SentenceEncoderConfig",
+    "SentenceEncoderModel", "export_generator", "export_sentence_transformer",
 ]  # fmt: skip
 
 
