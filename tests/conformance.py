@@ -41,7 +41,7 @@ def build(name, corpus, seed=0, **changes):
 
 def train(name, corpus, path, until=None, seed=0, **changes):
     made, workers = build(name, corpus, seed, **changes)
-    run = Run.open(path) if (path / "config.json").exists() else Run.create(path, {"algorithm": name}, {})
+    run = Run.open(path) if (path / "config.json").exists() else Run.create(path, {"algorithm": name, "data": {"length": 8}}, {})
     steps = fit(made, run, workers, seed=seed, until=until, log_every=3, progress=False)
     return made, steps
 

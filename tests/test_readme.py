@@ -21,27 +21,33 @@ from textgan.__main__ import COMMANDS, HELP
 from textgan.cli import encoding, evaluation, models, training, use
 from textgan.cli.parse import parse
 
-from .conformance import train
+from .test_encoders import run_of
+from .test_encoders import textgan as command
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_runs(corpus, tmp_path, capsys):
-    run = tmp_path / "demo"
-    train("mle", corpus, run)
-    last = sorted((run / "checkpoints").iterdir())[-1]
-    corpus.tokenizer.save(last / "generator")
-    words, faces = ("face", "hair"), tmp_path / "faces"
+def test_the_python_runs(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_of("mle", corpus, tmp_path / "runs/demo")
+    run_of("quickthought", corpus, tmp_path / "runs/skip")
+    for line in commands():
+        if line.startswith("textgan export") and "words" not in line:
+            assert command(*shlex.split(line)[1:]) == 0
+    words, faces = ("face", "hair"), tmp_path / "runs/faces"
     CGANGenerator(CGANConfig(len(words), 16, noise=4, code=4, width=4)).save_pretrained(faces)
     BagOfWords(words).save(faces / "text")
     found = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of words that this encoder does not know
+        warnings.simplefilter("ignore")  # of words that this encoder does not know, and other libraries' own
         for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-            exec(code.replace("runs/demo", str(run)).replace("runs/faces", str(faces)), found)
+            exec(code, found)
     assert [image.size for image in found["images"]] == [(16, 16)] * 4
-    assert "tensor(" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.count("tensor(") >= 2
+    assert told.count("'generated_text': 'The city") == 3
+    assert 1 < len(found["ids"]) <= 24
 
 
 def commands():

@@ -19,7 +19,7 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan next DIR "he opened the door ."         the sentence that follows; skipthought runs
   textgan expand DIR OUT --vectors glove.txt      teach an encoder the words of other vectors
   textgan combine DIR DIR --out OUT               the vectors of several encoders side by side
-  textgan export DIR OUT                          a generator for transformers, an encoder for sentence-transformers
+  textgan export DIR OUT                          for transformers, sentence-transformers, onnxruntime, gensim
   textgan evaluate DIR                            how good it is beside real text; --suite sts for encoders
   textgan compare DIR DIR --out both.html         quality against diversity over temperatures; does a GAN beat its baseline?
   textgan report DIR [DIR ...]                    one HTML page with curves and samples

@@ -99,8 +99,8 @@ def combine(argv: list[str]) -> int:
 
 FORMATS = {  # what a run may hold, and the libraries that can have it; the first is auto's choice
     "word vectors": ("word2vec", "word2vec-text", "gensim"),
-    "a sentence encoder": ("sentence-transformers",),
-    "a generator": ("transformers",),
+    "a sentence encoder": ("sentence-transformers", "onnx"),
+    "a generator": ("transformers", "onnx"),
 }
 
 
@@ -110,11 +110,12 @@ class ExportOptions:
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run, one of its checkpoints, or what `textgan expand` wrote."""
-    out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIR")]
-    """Folder to write."""
-    to: Literal["auto", "transformers", "sentence-transformers", "word2vec", "word2vec-text", "gensim"] = "auto"
-    """The library that is to load it: transformers for a generator; sentence-transformers for an encoder; for a word2vec run
-    word2vec's binary format, its text format, or gensim's KeyedVectors. auto is the first of these that fits."""
+    out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
+    """Folder to write; or a file that ends in .onnx."""
+    to: Literal["auto", "transformers", "sentence-transformers", "onnx", "word2vec", "word2vec-text", "gensim"] = "auto"
+    """The library that is to load it: transformers for a generator; sentence-transformers for an encoder; onnx for either, as
+    the generator's step or the encoder (needs the extra [onnx]); for a word2vec run word2vec's binary format, its text format, or
+    gensim's KeyedVectors. auto is the first that fits, and onnx where the name ends so."""
     licence: str = ""
     """Licence of the weights, for the model card, such as cc-by-4.0; the text they were learnt from may have a say in it."""
 
@@ -125,14 +126,21 @@ def export(argv: list[str]) -> int:
         ExportOptions, argv, "textgan export",
         "Write a generator, an encoder or word vectors for another library. Examples:\n\n"
         "  textgan export runs/gan model --to transformers\n  textgan export runs/skip model --to sentence-transformers\n"
-        "  textgan export runs/words vectors --to word2vec-text",
+        "  textgan export runs/words vectors --to word2vec-text\n  textgan export runs/gan gan.onnx",
     )  # fmt: skip
-    out = _new(given.out)
+    file = given.out.endswith(".onnx")
     held = _held(given.run)
-    to = FORMATS[held][0] if given.to == "auto" else given.to
+    to = ("onnx" if file else FORMATS[held][0]) if given.to == "auto" else given.to
     if to not in FORMATS[held]:
         raise UserError(f"{given.run} holds {held}; expected --to {', '.join(FORMATS[held])}, or auto; received --to {to}")
-    if held == "word vectors":
+    if file != (to == "onnx"):
+        raise UserError(
+            f"onnx is one file, whose name ends in .onnx, and others are folders; received {given.out} with --to {to}"
+        )
+    out = Path(given.out) if file else _new(given.out)
+    if to == "onnx":
+        _export_onnx(given.run, out, held)
+    elif held == "word vectors":
         _export_vectors(given.run, out, to)
     elif held == "a sentence encoder":
         from ..encoders import SentenceEncoder
@@ -164,6 +172,23 @@ def _held(run: str) -> str:
         return "a generator"
     encoder_folders(run)
     return "a sentence encoder"
+
+
+def _export_onnx(run: str, out: Path, held: str) -> None:
+    from .. import generator_folder, load, trained_length
+    from ..encoders import SentenceEncoder
+    from ..onnx import export_encoder, export_step
+    from ..tokenizers import load as load_tokenizer
+
+    if out.exists():
+        raise UserError(f"{out} is already there; expected the name of a new file")
+    if held == "a generator":
+        folder = generator_folder(run)
+        tokenizer = load_tokenizer(folder) if any(folder.glob("tokenizer*")) else None
+        files = export_step(load(folder), out, tokenizer, trained_length(folder))
+    else:
+        files = export_encoder(SentenceEncoder.from_pretrained(run), out)
+    say(f"{' and '.join(map(str, files))} {'are' if len(files) > 1 else 'is'} written; onnxruntime runs the model")
 
 
 def _export_vectors(run: str, out: Path, to: str) -> None:
