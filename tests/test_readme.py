@@ -11,14 +11,12 @@ import image_bridge.__main__ as image_bridge
 from image_bridge import cli as image_cli
 from image_bridge.algorithms import ALGORITHMS as IMAGE_ALGORITHMS
 from image_bridge.captions import BagOfWords
-from image_bridge.cli import data as image_data
-from image_bridge.cli import evaluation as image_evaluation
 from image_bridge.cli import training as image_training
-from image_bridge.cli import use as image_use
 from image_bridge.generators import CGANConfig, CGANGenerator
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
-from textgan.cli import encoding, evaluation, models, training, use
+from textgan.cli import training
+from textgan.cli.completion import CompletionOptions
 from textgan.cli.parse import parse
 
 from .test_encoders import run_of
@@ -62,13 +60,7 @@ def understood_as_images(words, monkeypatch):
         monkeypatch.setattr(image_training, "_start", lambda name, algorithm, chosen, path: 0)
         assert image_cli.run(words[0], words[1:]) == 0
         return
-    kind = {
-        "data": image_data.DataOptions,
-        "generate": image_use.GenerateOptions,
-        "interpolate": image_use.InterpolateOptions,
-        "evaluate": image_evaluation.EvaluateOptions,
-        "report": use.ReportOptions,
-    }[words[0]]
+    kind = {**image_cli.options(), "completion": CompletionOptions}[words[0]]
     assert parse(kind, words[1:], "image-bridge", "")
 
 
@@ -84,17 +76,7 @@ def test_the_commands_are_understood(line, monkeypatch):
         monkeypatch.setattr(training, "_start", lambda name, algorithm, chosen: 0)
         assert cli.run(words[0], words[1:]) == 0
     else:
-        kind = {
-            "nearest": encoding.NearestOptions,
-            "encode": encoding.EncodeOptions,
-            "generate": use.GenerateOptions,
-            "evaluate": evaluation.EvaluateOptions,
-            "report": use.ReportOptions,
-            "next": encoding.NextOptions,
-            "expand": models.ExpandOptions,
-            "combine": models.CombineOptions,
-            "export": models.ExportOptions,
-        }[words[0]]
+        kind = {**cli.OPTIONS, "completion": CompletionOptions}[words[0]]
         assert parse(kind, words[1:], "textgan", "")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from ..errors import UserError
-from .parse import parse, positive, say
+from .parse import parse, positive, print_json, say
 
 if TYPE_CHECKING:
     from ..encoders import SentenceEncoder
@@ -51,8 +51,8 @@ class EvaluateOptions:
     """Also MAUVE of the encoder's vectors (needs the extra [mauve])."""
     lstm: bool = False
     """Also train an LSTM on the samples and score real text with it (reverse perplexity); takes minutes."""
-    format: Literal["table", "json"] = "table"
-    """What is printed."""
+    json: bool = False
+    """Print JSON instead of a table."""
     seed: int = 0
     """Decides the samples, and the untrained network that an encoder is compared with."""
     suite: Literal["none", "sts"] = "none"
@@ -94,7 +94,7 @@ def evaluate(argv: list[str]) -> int:
     run = run_of(path)
     saved = Run.open(run).config
     if hasattr(find(saved["algorithm"]), "evaluate"):  # it says itself what its held-out figures are
-        return _tell_own_figures(run, saved)
+        return _tell_own_figures(run, saved, given.json)
     return _tell(_judge_run(path, run, saved, given), path, given)
 
 
@@ -110,9 +110,10 @@ def run_of(path: Path) -> Path:
     return run_folder(path) or Run.open(path).path
 
 
-def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
+def _tell_own_figures(path: Path, saved: dict[str, Any], as_json: bool) -> int:
     from ..algorithms import find
     from ..corpus import Corpus
+    from ..evaluate.labels import UNITS
     from ..runtime import Run, Workers
     from .running import build
 
@@ -127,7 +128,12 @@ def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
             f"the held-out text of {path} has no sentences in a row; expected 20 or more documents, with blank lines between "
             "them, or a text of its own for --test"
         )
-    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    if as_json:
+        print_json(figures)
+        return 0
+    names = {key: UNITS.get(f"eval/{key}", key) for key in figures}
+    width = max(map(len, names.values()))
+    sys.stdout.writelines(f"{names[key]:{width}}  {value:.4g}\n" for key, value in figures.items())
     return 0
 
 
@@ -266,8 +272,8 @@ def _tell(judged: dict[str, Any], path: Path | None, given: EvaluateOptions) -> 
             folder = run_of(path) / "eval"
             folder.mkdir(exist_ok=True)
             write_text(folder / ("best.json" if where.name == "best" else "samples.json"), json.dumps(judged, indent=1) + "\n")
-    if given.format == "json":
-        sys.stdout.write(json.dumps(judged, indent=1) + "\n")
+    if given.json:
+        print_json(judged)
         return 0
     sys.stdout.write(table(judged))
     return 0
@@ -321,20 +327,26 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     ):
         say(f"judging: {name}")
         found[name] = score(encode, suite)
-    width = max(map(len, found["trained"]))
-    sys.stdout.write(f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n")
-    for task in found["trained"]:
-        cells = (f"{found[name][task]:{max(10, len(name))}.3f}" for name in found)
-        sys.stdout.write(f"{task:{width}}  {'  '.join(cells)}\n")
-    better = [t for t, value in found["trained"].items() if value > max(found[n][t] for n in found if n != "trained")]
-    worse = [t for t in found["trained"] if t not in better]
-    said = (
-        f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. It does not on: {', '.join(worse) or 'nothing'}."
-    )
-    sys.stdout.write(said + "\n")
+    if given.json:
+        print_json(found)
+    else:
+        sys.stdout.write(_suite_table(found))
     if isinstance(trained, SentenceEncoder):  # another's folder stays as it is
         write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def _suite_table(found: dict[str, Figures]) -> str:
+    """Figures of the encoder beside its baselines, and a plain sentence."""
+    width = max(map(len, found["trained"]))
+    text = f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n"
+    for task in found["trained"]:
+        cells = (f"{found[name][task]:{max(10, len(name))}.3f}" for name in found)
+        text += f"{task:{width}}  {'  '.join(cells)}\n"
+    better = [t for t, value in found["trained"].items() if value > max(found[n][t] for n in found if n != "trained")]
+    worse = [t for t in found["trained"] if t not in better]
+    text += f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. "
+    return text + f"It does not on: {', '.join(worse) or 'nothing'}.\n"
 
 
 def _untrained(trained: SentenceEncoder, path: Path) -> SentenceEncoder:
