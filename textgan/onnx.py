@@ -44,8 +44,8 @@ class Step(nn.Module):
         rows = (state + first).split([layers * width for layers, width in self.shapes], 1)
         parts = tuple(row.unflatten(1, shape).transpose(0, 1) for row, shape in zip(rows, self.shapes, strict=True))
         G = self.generator
-        new = G._step(G.embedding(token), parts)
-        return G.out(new[0][-1]) + G.ban, self.pack(new) - first
+        h, new = Generator.read(G, token.unsqueeze(1), parts)  # as one step: ONNX has an LSTM of its own, but of one batch size
+        return G.out(h[:, 0]) + G.ban, self.pack(new) - first
 
 
 def export_step(generator: Generator, path: Path, tokenizer: Tokenizer | None, length: int) -> list[Path]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +16,23 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import logging
 
 from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from ..errors import UserError
 from .tokenizers import with_special_tokens
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Without transformers' progress bars, which are of no use where nothing takes long."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 class SentenceEncoderConfig(PretrainedConfig):
@@ -91,7 +105,8 @@ def export_sentence_transformer(encoder: SentenceEncoder, folder: Path, card: st
     model = SentenceEncoderModel(config)
     for mine, theirs in zip(model.parts, encoder.parts, strict=True):
         mine.load_state_dict(theirs.state_dict())
-    model.save_pretrained(str(folder))
+    with no_bars():
+        model.save_pretrained(str(folder))
     text = {"method": "forward", "method_output_name": "pooler_output"}
     kind = "sentence_transformers.base.modules.transformer.Transformer"
     written = {
@@ -124,7 +139,8 @@ class BorrowedEncoder:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self.model = SentenceTransformer(str(folder))
+            with no_bars():
+                self.model = SentenceTransformer(str(folder))
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise UserError(f"{folder} cannot be loaded by sentence-transformers; {str(error).splitlines()[0]}") from error
         self.folder, self.parts = Path(folder), [self.model]
