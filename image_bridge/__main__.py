@@ -21,14 +21,15 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies
+  image-bridge completion bash     a script with which the shell completes all this; or zsh
 
 Try it:
   image-bridge data shapes shapes --images 2000 --size 32
   image-bridge train cgan --data shapes --run runs/shapes --size 32 --width 32 --d-width 32 --steps 2000
 
-Options of a command: image-bridge COMMAND --help.  --debug anywhere shows the traceback of an error.
+Options of a command: image-bridge COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate")
+COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate", "completion")
 
 
 def main(argv: list[str] | None = None) -> None:

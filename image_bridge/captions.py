@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -136,23 +135,14 @@ class TrainedEncoder:
     """A quickthought or skipthought run, or a folder of sentence-transformers."""
 
     def __init__(self, folder: Path) -> None:
+        from textgan.encoders import load_encoder
+
         self.folder, self.foreign = folder, (folder / "modules.json").is_file()
-        if self.foreign:
-            if find_spec("sentence_transformers") is None:
-                raise UserError(f"{folder} needs the package sentence-transformers; pip install sentence-transformers")
-            from sentence_transformers import SentenceTransformer
-
-            import textgan.hf  # noqa: F401  (an exported encoder of ours is one of its modules)
-
-            self.model: Any = SentenceTransformer(str(folder))
-        else:
-            from textgan.encoders import SentenceEncoder
-
-            self.model = SentenceEncoder.from_pretrained(folder)
+        self.model = load_encoder(folder)
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """Vectors (n, D)."""
-        return np.asarray(self.model.encode(list(sentences), show_progress_bar=False), dtype=np.float32)
+        return np.asarray(self.model.encode(sentences), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Copy its files."""

@@ -54,7 +54,7 @@ def judge(path: Path, a: argparse.Namespace) -> dict[str, dict[str, float]]:
     """What `textgan evaluate` finds, kept beside the checkpoint, and nll_gen: nats a place of training captions."""
     kept = path / "judged.json"
     if not kept.is_file():
-        command = [sys.executable, "-m", "textgan", "evaluate", str(path), "--against", str(a.test), "--format", "json"]
+        command = [sys.executable, "-m", "textgan", "evaluate", str(path), "--against", str(a.test), "--json"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         from textgan import load
         from textgan.corpus import Corpus

@@ -1,5 +1,7 @@
 """The checks that every algorithm passes; tests/test_conformance.py runs them. A new algorithm adds one line to TINY."""
 
+import dataclasses
+
 import torch
 
 from textgan.algorithms import find
@@ -41,7 +43,8 @@ def build(name, corpus, seed=0, **changes):
 
 def train(name, corpus, path, until=None, seed=0, **changes):
     made, workers = build(name, corpus, seed, **changes)
-    run = Run.open(path) if (path / "config.json").exists() else Run.create(path, {"algorithm": name}, {})
+    saved = {"algorithm": name, "data": {"length": 8}, "config": dataclasses.asdict(made.config)}
+    run = Run.open(path) if (path / "config.json").exists() else Run.create(path, saved, {})
     steps = fit(made, run, workers, seed=seed, until=until, log_every=3, progress=False)
     return made, steps
 

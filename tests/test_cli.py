@@ -47,12 +47,12 @@ def test_generate_is_deterministic_and_takes_a_prompt(run):
     first, again, other = (textgan("generate", run, "-n", 5, "--seed", s).stdout for s in (1, 1, 2))
     assert first == again != other
     assert len(first.splitlines()) == 5
-    rows = textgan("generate", run, "-n", 3, "--prompt", "a man", "--format", "jsonl").stdout.splitlines()
+    rows = textgan("generate", run, "-n", 3, "--prompt", "a man", "--json").stdout.splitlines()
     assert all(json.loads(r)["text"].startswith("a man") and json.loads(r)["log_prob"] < 0 for r in rows)
 
 
 def test_evaluate_agrees_with_training(run):
-    found = json.loads(textgan("evaluate", run, "-n", 20, "--format", "json").stdout)["model"]
+    found = json.loads(textgan("evaluate", run, "-n", 20, "--json").stdout)["model"]
     last = json.loads(sorted((run / "eval").glob("0*.json"))[-1].read_text())
     assert found["nll_test"] == pytest.approx(last["nll_test"], abs=1e-9)
     assert 0.1 < found["nll_test"] < 5

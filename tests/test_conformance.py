@@ -89,6 +89,29 @@ def test_the_saved_generator_is_the_trained_one(name, corpus, tmp_path):
     assert not torch.equal(build(name, corpus)[0].G.log_prob(x), made.G.log_prob(x))
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_saved_generator_loads_in_transformers(name, corpus, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    import textgan.hf  # noqa: F401
+
+    made, _ = train(name, corpus, tmp_path / "r")
+    x = torch.from_numpy(corpus.test.rows(range(8), 8))
+    present = torch.arange(8).expand_as(x) != 2  # for the filler, the third token of each is a blank
+    if name == "maskgan":
+        model = AutoModelForMaskedLM.from_pretrained(tmp_path / "r")
+        found = model(x.masked_fill(~present, corpus.vocab_size)).logits[:, 2, 4:]
+    else:
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "r")
+        found = model(torch.nn.functional.pad(x, (1, 0), value=1)[:, :-1]).logits
+
+    def scores(G):
+        return G.eval().logits(x, present)[:, 2, 4:] if name == "maskgan" else G.eval().logits(x)
+
+    assert torch.equal(found, scores(made.G))
+    assert not torch.equal(found, scores(build(name, corpus)[0].G))
+
+
 @EVERY
 def test_a_signal_saves_and_leaves(name, corpus, tmp_path):
     made, workers = build(name, corpus)

@@ -217,20 +217,20 @@ def test_evaluate_prints_a_table_and_writes_json(run, text):
     assert "samples: 50; held-out sentences: 8. The column" in done.stdout
     saved = json.loads((run / "eval" / "samples.json").read_text())
     assert set(saved["real"]) <= set(saved["model"])
-    again = json.loads(textgan("evaluate", run, "-n", 50, "--format", "json").stdout)
+    again = json.loads(textgan("evaluate", run, "-n", 50, "--json").stdout)
     assert again == saved
-    cooler = json.loads(textgan("evaluate", run, "-n", 50, "--format", "json", "--temperature", "0.3").stdout)
+    cooler = json.loads(textgan("evaluate", run, "-n", 50, "--json", "--temperature", "0.3").stdout)
     assert cooler["model"]["nll_div"] < saved["model"]["nll_div"]
 
 
 def test_evaluate_judges_text_of_any_program(text, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("a man sees a kite .\nnothing of this is known\n")
-    words_ = ["evaluate", "--samples", other, "--against", text, "--training", text, "--format", "json"]
+    words_ = ["evaluate", "--samples", other, "--against", text, "--training", text, "--json"]
     found = json.loads(textgan(*words_).stdout)
     assert found["model"]["copied_sentences"] == 0.5
     assert found["samples"] == 2
-    alone = json.loads(textgan(*words_[:-4], "--format", "json").stdout)  # no training text: held-out text beside itself
+    alone = json.loads(textgan(*words_[:-3], "--json").stdout)  # no training text: held-out text beside itself
     lines = words(text.read_text().splitlines())
     expected = self_bleu(lines)[np.sort(np.random.default_rng(0).permutation(len(lines))[:2])].mean(0)
     assert alone["real"]["bleu_3"] == pytest.approx(expected[2])

@@ -621,7 +621,7 @@ def test_the_command_judges_a_run_on_given_vectors(small, tmp_path, capsys):
     GivenVectors(tmp_path / "v.npy").save(folder / "text")
     (folder.parent / "manifest.json").write_text("{}")
     (run / "config.json").write_text(json.dumps({"data": {"data": str(data.path), "text": str(tmp_path / "v.npy")}}))
-    assert here("evaluate", run, "--extractor", "own", "-n", 6, "--format", "json") == 0
+    assert here("evaluate", run, "--extractor", "own", "-n", 6, "--json") == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 6
     (tmp_path / "v.npy").unlink()
     assert here("evaluate", run, "--extractor", "own") == 2
@@ -638,7 +638,7 @@ def test_the_command_judges_a_folder(small, tmp_path, capsys):
         (out / name).write_bytes(data.files[i].read_bytes())
         rows.append(Row(name, [data.captions[i][0]]))
     write_rows(out, rows, "")
-    words = ["evaluate", "--samples", out, "--data", small / "data", "--extractor", "own", "--format", "json"]
+    words = ["evaluate", "--samples", out, "--data", small / "data", "--extractor", "own", "--json"]
     assert here(*words, "--out", tmp_path / "found") == 0
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((tmp_path / "found/images.json").read_text())

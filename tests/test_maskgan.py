@@ -213,10 +213,10 @@ def test_fill_from_the_command_line(run):
     assert len(lines) == 3
     assert all(line.startswith("a man ") and line.split()[4] == "a" for line in lines)
     assert textgan("fill", run, "a man ___2 a ___ .", "-n", 3).stdout == done.stdout
-    found = json.loads(textgan("fill", run, "a ___ .", "-n", 1, "--format", "jsonl", "--top-k", 1).stdout)
+    found = json.loads(textgan("fill", run, "a ___ .", "-n", 1, "--json", "--top-k", 1).stdout)
     assert len(found["filled"]) == len(found["probability"]) == 1
     assert 0 < found["probability"][0] <= 1
-    judged = json.loads(textgan("evaluate", run, "-n", 20, "--format", "json").stdout)["model"]
+    judged = json.loads(textgan("evaluate", run, "-n", 20, "--json").stdout)["model"]
     assert judged["fill_perplexity"] < judged["fill_perplexity_random"]
     assert "generated" not in textgan("generate", run, "-n", 2).stderr
 

@@ -100,6 +100,52 @@ def test_data_sets(tmp_path):
     assert list(documents(f"datasets:{tmp_path / 'd'}:train", column="caption")) == [["a"], ["b"]]
     with pytest.raises(UserError, match="text, caption"):
         list(documents(f"datasets:{tmp_path / 'd'}", column="nothing"))
+    with pytest.raises(UserError, match="no split 'test'; expected .*:SPLIT with train"):
+        list(documents(f"datasets:{tmp_path / 'd'}:test"))
+    for split in (None, "test"):
+        datasets.Dataset.from_dict({"text": [f"of {split}"]}, split=split).save_to_disk(tmp_path / f"one-{split}")
+        assert list(documents(f"datasets:{tmp_path / f'one-{split}'}")) == [[f"of {split}"]]
+    assert list(documents(f"datasets:{tmp_path / 'one-test'}:test")) == [["of test"]]
+    with pytest.raises(UserError, match="no split 'train'"):
+        list(documents(f"datasets:{tmp_path / 'one-test'}:train"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_data_sets_are_streamed(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "test.jsonl").write_text('{"text": "of the test"}\n')
+    (tmp_path / "local" / "train-0.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "local" / "train-1.jsonl").write_text('{"text": ')  # damaged, which only who reads on finds out
+    found = documents(f"datasets:{tmp_path / 'local'}")
+    assert [next(found), next(found)] == [["one"], ["two"]]
+    with pytest.raises(UserError, match="cannot be read to its end"):
+        next(found)
+    assert list(documents(f"datasets:{tmp_path / 'local'}:test")) == [["of the test"]]
+    assert not any((tmp_path / "cache").rglob("*.arrow"))  # nothing was copied
+    with pytest.raises(datasets.exceptions.DatasetGenerationError):  # what is not streamed is read whole first
+        datasets.load_dataset(str(tmp_path / "local"), split="train", cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        list(documents(f"datasets:{tmp_path / 'nowhere'}"))
+    with pytest.raises(UserError, match="Available splits"):
+        list(documents(f"datasets:{tmp_path / 'local'}:nothing"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_prepared_corpus_is_read_with_datasets(corpus, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    files = {name: str(corpus.path / f"{name}.arrow") for name in ("train", "test")}
+    found = datasets.load_dataset("arrow", data_files=files, cache_dir=str(tmp_path))
+    for name, part in (("train", corpus.train), ("test", corpus.test)):
+        assert len(found[name]) == len(part)
+        rows = part.rows(range(len(part)), corpus.info["length"]).tolist()
+        assert [[*row, 2][: len(known)] for row, known in zip(found[name]["ids"], rows, strict=True)] == [
+            known[: known.index(2) + 1] if 2 in known else known for known in rows
+        ]
+        assert found[name][3]["document"] == part.documents([3])[0]
+    streamed = datasets.load_dataset("arrow", data_files=files, split="train", streaming=True)
+    assert corpus.tokenizer.decode(next(iter(streamed))["ids"]).endswith(".")
 
 
 @pytest.mark.filterwarnings("default")

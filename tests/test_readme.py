@@ -11,37 +11,41 @@ import image_bridge.__main__ as image_bridge
 from image_bridge import cli as image_cli
 from image_bridge.algorithms import ALGORITHMS as IMAGE_ALGORITHMS
 from image_bridge.captions import BagOfWords
-from image_bridge.cli import data as image_data
-from image_bridge.cli import evaluation as image_evaluation
 from image_bridge.cli import training as image_training
-from image_bridge.cli import use as image_use
 from image_bridge.generators import CGANConfig, CGANGenerator
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
-from textgan.cli import encoding, evaluation, models, training, use
+from textgan.cli import training
+from textgan.cli.completion import CompletionOptions
 from textgan.cli.parse import parse
 
-from .conformance import train
+from .test_encoders import run_of
+from .test_encoders import textgan as command
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_runs(corpus, tmp_path, capsys):
-    run = tmp_path / "demo"
-    train("mle", corpus, run)
-    last = sorted((run / "checkpoints").iterdir())[-1]
-    corpus.tokenizer.save(last / "generator")
-    words, faces = ("face", "hair"), tmp_path / "faces"
+def test_the_python_runs(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_of("mle", corpus, tmp_path / "runs/demo")
+    run_of("quickthought", corpus, tmp_path / "runs/skip")
+    for line in commands():
+        if line.startswith("textgan export") and "words" not in line:
+            assert command(*shlex.split(line)[1:]) == 0
+    words, faces = ("face", "hair"), tmp_path / "runs/faces"
     CGANGenerator(CGANConfig(len(words), 16, noise=4, code=4, width=4)).save_pretrained(faces)
     BagOfWords(words).save(faces / "text")
     found = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of words that this encoder does not know
+        warnings.simplefilter("ignore")  # of words that this encoder does not know, and other libraries' own
         for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-            exec(code.replace("runs/demo", str(run)).replace("runs/faces", str(faces)), found)
+            exec(code, found)
     assert [image.size for image in found["images"]] == [(16, 16)] * 4
-    assert "tensor(" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.count("tensor(") >= 2
+    assert told.count("'generated_text': 'The city") == 3
+    assert 1 < len(found["ids"]) <= 24
 
 
 def commands():
@@ -56,13 +60,7 @@ def understood_as_images(words, monkeypatch):
         monkeypatch.setattr(image_training, "_start", lambda name, algorithm, chosen, path: 0)
         assert image_cli.run(words[0], words[1:]) == 0
         return
-    kind = {
-        "data": image_data.DataOptions,
-        "generate": image_use.GenerateOptions,
-        "interpolate": image_use.InterpolateOptions,
-        "evaluate": image_evaluation.EvaluateOptions,
-        "report": use.ReportOptions,
-    }[words[0]]
+    kind = {**image_cli.options(), "completion": CompletionOptions}[words[0]]
     assert parse(kind, words[1:], "image-bridge", "")
 
 
@@ -78,17 +76,7 @@ def test_the_commands_are_understood(line, monkeypatch):
         monkeypatch.setattr(training, "_start", lambda name, algorithm, chosen: 0)
         assert cli.run(words[0], words[1:]) == 0
     else:
-        kind = {
-            "nearest": encoding.NearestOptions,
-            "encode": encoding.EncodeOptions,
-            "generate": use.GenerateOptions,
-            "evaluate": evaluation.EvaluateOptions,
-            "report": use.ReportOptions,
-            "next": encoding.NextOptions,
-            "expand": models.ExpandOptions,
-            "combine": models.CombineOptions,
-            "export": models.ExportOptions,
-        }[words[0]]
+        kind = {**cli.OPTIONS, "completion": CompletionOptions}[words[0]]
         assert parse(kind, words[1:], "textgan", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,3 +43,17 @@ def generator_folder(path: str | Path) -> Path:
     if not (path / "model.safetensors").is_file():
         raise UserError(f"{path} holds no generator; expected a run, a checkpoint or a folder with model.safetensors")
     return path
+
+
+def run_folder(path: str | Path) -> Path | None:
+    """The run that a path is, or lies in; None outside of one."""
+    for folder in (Path(path), *Path(path).resolve().parents):
+        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
+            return folder
+    return None
+
+
+def trained_length(path: str | Path) -> int:
+    """T of the run that a generator lies in, 20 outside of one."""
+    run = run_folder(path)
+    return int(json.loads((run / "config.json").read_text(encoding="utf-8"))["data"]["length"]) if run else 20

@@ -19,17 +19,18 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan next DIR "he opened the door ."         the sentence that follows; skipthought runs
   textgan expand DIR OUT --vectors glove.txt      teach an encoder the words of other vectors
   textgan combine DIR DIR --out OUT               the vectors of several encoders side by side
-  textgan export DIR OUT                          an encoder as a folder for sentence-transformers
+  textgan export DIR OUT                          for transformers, sentence-transformers, onnxruntime, gensim
   textgan evaluate DIR                            how good it is beside real text; --suite sts for encoders
   textgan compare DIR DIR --out both.html         quality against diversity over temperatures; does a GAN beat its baseline?
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
+  textgan completion bash                         a script with which the shell completes all this; or zsh
 
 Try it, on 102 Wikipedia articles that came with the installation:
   textgan train mle --data wikipedia-sample --run runs/first --epochs 3
   textgan generate runs/first -n 10 --temperature 0.8
 
-Options of a command: textgan COMMAND --help.  --debug anywhere shows the traceback of an error.
+Options of a command: textgan COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
 COMMANDS = (
     "train",
@@ -47,6 +48,7 @@ COMMANDS = (
     "compare",
     "report",
     "prepare",
+    "completion",
 )
 
 

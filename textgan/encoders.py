@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from .generators import read, save
 from .recurrence import Packing, gru, last_states, run
 from .runtime import newest
 from .tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from .hf import BorrowedEncoder
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,19 @@ class SentenceEncoder:
         return cls([GRUEncoder.from_pretrained(folder) for folder in folders], ordered)
 
 
+def load_encoder(path: Path | str) -> SentenceEncoder | BorrowedEncoder:
+    """The encoder of a run, of a checkpoint, of a folder that holds encoders, or of a folder of sentence-transformers.
+
+    Raises:
+        UserError: there is none, or sentence-transformers is not installed.
+    """
+    if (Path(path) / "modules.json").is_file():
+        from .hf import BorrowedEncoder
+
+        return BorrowedEncoder(path)
+    return SentenceEncoder.from_pretrained(path)
+
+
 def encoder_folders(path: Path | str) -> list[Path]:
     """The folders of the single encoders of a run, of its checkpoint, or of a folder that holds encoders.
 
@@ -241,7 +257,10 @@ def encoder_folders(path: Path | str) -> list[Path]:
     folder = newest(Path(path))
     found = sorted(p.parent for p in folder.rglob("config.json") if '"textgan-gru-encoder"' in p.read_text(encoding="utf-8"))
     if not found:
-        raise UserError(f"{path} holds no sentence encoder; expected a run of quickthought or skipthought, or its checkpoint")
+        raise UserError(
+            f"{path} holds no sentence encoder; expected a run of quickthought or skipthought, its checkpoint, or a folder of "
+            "sentence-transformers"
+        )
     return found
 
 

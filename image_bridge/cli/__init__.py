@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -17,8 +18,32 @@ def run(command: str, argv: list[str]) -> int:
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "evaluate": evaluate,
+        "evaluate": evaluate, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
         return commands[command](argv)
+
+
+def options() -> dict[str, Any]:
+    """The options of every command but train, whose methods have their own."""
+    from textgan.cli.use import ReportOptions
+
+    from .data import DataOptions
+    from .evaluation import EvaluateOptions
+    from .training import ResumeImagesOptions
+    from .use import GenerateOptions, InterpolateOptions
+
+    return {
+        "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
+        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions,
+    }  # fmt: skip
+
+
+def _completion(argv: list[str]) -> int:
+    from textgan.cli.completion import completion
+
+    from ..algorithms import SUMMARIES, find
+    from . import training
+
+    return completion(argv, "image-bridge", options(), {name: training.options_for(find(name)) for name in SUMMARIES})

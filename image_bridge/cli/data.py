@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from textgan.cli.parse import parse, positive, say
+from textgan.cli.parse import parse, positive, print_json, say
 from textgan.errors import UserError
 
 
@@ -45,6 +45,8 @@ class DataOptions:
     """Refuse damaged images, instead of skipping them with a count."""
     seed: int = 0
     """The same seed gives the same images (shapes, faces)."""
+    json: bool = False
+    """Print the counts as JSON."""
 
 
 def data(argv: list[str]) -> int:
@@ -72,8 +74,12 @@ def data(argv: list[str]) -> int:
         _build(given, folder)
         read = ImageData(folder)
         read.pack(8 if given.name in ("imagefolder", "cub", "coco") else min(given.size, 64), _processes(given), given.strict)
-        told = _describe(read)
-    sys.stdout.write(f"{told}\n{out}\n")
+        told = _counts(read)
+        warn_of_damage(read)
+    if given.json:
+        print_json({"folder": str(out), **told})
+    else:
+        sys.stdout.write(f"{_described(told)}\n{out}\n")
     return 0
 
 
@@ -111,16 +117,27 @@ def _build(given: DataOptions, out: Path) -> None:
         bar.close()
 
 
-def _describe(read: Any) -> str:
+def _counts(read: Any) -> dict[str, Any]:
+    """How many images, captions, and images of each value of each attribute, the commonest first."""
     held, captions = int(read.held_out.sum()), [c for some in read.captions for c in some]
-    told = f"images to train on: {len(read) - held:,}; held out: {held:,}; captions: {len(captions):,}, "
-    told += f"{len(set(captions)):,} of them different"
+    attributes = {}
     for name, (numbers, words) in read.attributes.items():
         counts = Counter(int(n) for n in numbers if n >= 0)
-        told += f"\n{name}: " + ", ".join(f"{words[n]} {count:,}" for n, count in counts.most_common(14))
-        told += f", and {len(words) - 14} more" if len(words) > 14 else ""
-    warn_of_damage(read)
-    return told
+        attributes[name] = {word: 0 for word in words} | {words[n]: count for n, count in counts.most_common()}
+        attributes[name] = dict(sorted(attributes[name].items(), key=lambda item: -item[1]))
+    return {
+        "train": len(read) - held, "held_out": held, "captions": len(captions), "different_captions": len(set(captions)),
+        "attributes": attributes,
+    }  # fmt: skip
+
+
+def _described(told: dict[str, Any]) -> str:
+    text = f"images to train on: {told['train']:,}; held out: {told['held_out']:,}; captions: {told['captions']:,}, "
+    text += f"{told['different_captions']:,} of them different"
+    for name, counts in told["attributes"].items():
+        text += f"\n{name}: " + ", ".join(f"{word} {count:,}" for word, count in list(counts.items())[:14] if count)
+        text += f", and {len(counts) - 14} more" if len(counts) > 14 else ""
+    return text
 
 
 def warn_of_damage(read: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from textgan.cli.parse import parse, positive, say
+from textgan.cli.parse import parse, positive, print_json, say
 from textgan.errors import UserError
 
 PACKED_ALONE = 5000  # images that one process reads as fast as many
@@ -42,8 +42,8 @@ class EvaluateOptions:
     """Width at which the images of --samples are compared; 0 for that of the first of them. A run has its own."""
     out: str = ""
     """Folder for images.json and nearest.png; RUN/eval when absent, none with --samples."""
-    format: Literal["table", "json"] = "table"
-    """What is printed."""
+    json: bool = False
+    """Print JSON instead of a table."""
     seed: int = 0
     """Decides the captions, the noise, and which real images are compared."""
     batch: int = 64
@@ -85,7 +85,7 @@ def evaluate(argv: list[str]) -> int:
     given = parse(
         EvaluateOptions, argv, "image-bridge evaluate",
         "How good images are, beside real ones. Examples:\n\n  image-bridge evaluate runs/a\n"
-        "  image-bridge evaluate runs/a -n 5000 --extractor own --format json\n"
+        "  image-bridge evaluate runs/a -n 5000 --extractor own --json\n"
         "  image-bridge evaluate --samples drawn --data faces",
     )  # fmt: skip
     positive(given, "number", "batch")
@@ -262,7 +262,10 @@ def _tell(judged: dict[str, Any], picture: Any, given: EvaluateOptions) -> int:
         best = "-best" if judged.get("checkpoint") == "best" else ""
         write_text(folder / f"images{best}.json", json.dumps(judged, indent=1) + "\n")
         write_text(folder / f"nearest{best}.png", png(np.asarray(picture)))
-    sys.stdout.write(json.dumps(judged, indent=1) + "\n" if given.format == "json" else table(judged))
+    if given.json:
+        print_json(judged)
+    else:
+        sys.stdout.write(table(judged))
     if folder is not None:
         say(f"samples beside their nearest training images: {folder / f'nearest{best}.png'}")
     return 0

@@ -86,11 +86,11 @@ def train(argv: list[str]) -> int:
     if name is None:
         return 0
     algorithm = find(name)
-    options = options_of(data=PairOptions(), train=TrainOptions(), config=algorithm.Config())
-    argv, default = from_config(argv[1:], name, options)
+    kind = options_for(algorithm)
+    argv, default = from_config(argv[1:], name, kind)
     example = f"image-bridge train {name} --data shapes --text bow --run runs/a"
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
-    chosen: Any = parse(options, argv, f"image-bridge train {name}", description, default)
+    chosen: Any = parse(kind, argv, f"image-bridge train {name}", description, default)
     given: TrainOptions = chosen.train
     check_train(given)
     check_config(chosen.config)
@@ -103,6 +103,11 @@ def train(argv: list[str]) -> int:
     if (path / "config.json").exists():
         raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `image-bridge resume {path}`")
     return _start(name, algorithm, chosen, path)
+
+
+def options_for(algorithm: Any) -> Any:
+    """All options of training by a method."""
+    return options_of(data=PairOptions(), train=TrainOptions(), config=algorithm.Config())
 
 
 def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:

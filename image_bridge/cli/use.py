@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from textgan.cli.parse import parse, positive
+from textgan.cli.parse import parse, positive, print_json
 from textgan.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class DrawOptions:
     """Images drawn at a time."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    json: bool = False
+    """Print what was written as JSON."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,15 @@ def generate(argv: list[str]) -> int:
     noise = (pipe.noise(seed, given.truncation, given.deterministic) for seed in seeds)
     images = _shown(pipe.draw(vectors, noise, given.batch, given.number), total, given.batch)
     (_write_folder if alone else _write_grid)(images, prompts, target, given)
-    sys.stdout.write(f"{target}\n")
+    _tell(target, total, given)
     return 0
+
+
+def _tell(target: Path, images: int, given: DrawOptions) -> None:
+    if given.json:
+        print_json({"folder" if target.is_dir() else "file": str(target), "images": images})
+    else:
+        sys.stdout.write(f"{target}\n")
 
 
 def _shown(batches: Iterable[Any], total: int, batch: int) -> Iterator[Any]:
@@ -203,7 +212,7 @@ def interpolate(argv: list[str]) -> int:
     vectors, noise = pipe.between(given.first, given.last, given.steps, start, end, given.truncation, given.deterministic)
     images = list(_shown(pipe.draw(vectors, noise, given.batch), given.steps, given.batch))
     _save(target, (walk if moving else strip)(images, given.first, given.last, scale))
-    sys.stdout.write(f"{target}\n")
+    _tell(target, given.steps, given)
     return 0
 
 

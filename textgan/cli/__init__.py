@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
-from .comparison import compare
-from .encoding import analogy, encode, nearest, write_next
-from .evaluation import evaluate
-from .filling import fill
-from .models import combine, expand, export
+from . import training
+from .comparison import CompareOptions, compare
+from .completion import completion
+from .encoding import (
+    AnalogyOptions,
+    EncodeOptions,
+    NearestOptions,
+    NextOptions,
+    analogy,
+    encode,
+    nearest,
+    write_next,
+)
+from .evaluation import EvaluateOptions, evaluate
+from .filling import FillOptions, fill
+from .models import CombineOptions, ExpandOptions, ExportOptions, combine, expand, export
 from .parse import say
+from .running import ResumeOptions
 from .training import resume, train
-from .use import generate, prepare, report
+from .use import GenerateOptions, PrepareOptions, ReportOptions, generate, prepare, report
+
+OPTIONS: dict[str, Any] = {  # of every command but train, whose methods have their own
+    "resume": ResumeOptions, "generate": GenerateOptions, "fill": FillOptions, "evaluate": EvaluateOptions,
+    "compare": CompareOptions, "report": ReportOptions, "prepare": PrepareOptions, "encode": EncodeOptions,
+    "nearest": NearestOptions, "analogy": AnalogyOptions, "next": NextOptions, "expand": ExpandOptions,
+    "combine": CombineOptions, "export": ExportOptions,
+}  # fmt: skip
+
+
+def _completion(argv: list[str]) -> int:
+    from ..algorithms import SUMMARIES, find
+
+    return completion(argv, "textgan", OPTIONS, {name: training.options_for(find(name)) for name in SUMMARIES})
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -20,7 +46,7 @@ def run(command: str, argv: list[str]) -> int:
         "train": train, "resume": resume, "generate": generate, "fill": fill, "evaluate": evaluate, "compare": compare,
         "report": report, "prepare": prepare,
         "encode": encode, "nearest": nearest, "analogy": analogy, "next": write_next,
-        "expand": expand, "combine": combine, "export": export,
+        "expand": expand, "combine": combine, "export": export, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")

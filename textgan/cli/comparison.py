@@ -15,8 +15,8 @@ import numpy as np
 import tyro
 
 from ..errors import UserError
-from .evaluation import TRAINING_LIMIT, load_encoder, run_of
-from .parse import parse, positive, say
+from .evaluation import TRAINING_LIMIT, run_of
+from .parse import parse, positive, print_json, say
 
 if TYPE_CHECKING:
     from ..evaluate.sweep import Curve, Pair
@@ -36,6 +36,8 @@ class CompareOptions:
     """Temperatures to draw at."""
     encoder: str = ""
     """Also the Fréchet embedding distance, with this sentence encoder (a run, or a folder of sentence-transformers)."""
+    json: bool = False
+    """Print JSON, as it is in the .json beside the page."""
     anyway: bool = False
     """Compare runs of different data or tokenizers too; held-out text and its words are the first run's."""
     seed: int = 0
@@ -83,9 +85,13 @@ def compare(argv: list[str]) -> int:
         raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
     curves, beside = _sweep(entrants, given)
     said = conclusions(entrants, curves, beside)
-    sys.stdout.write(_table(curves, beside, _names(entrants)) + "\n" + "\n".join(said) + "\n")
-    _write(out, entrants, curves, beside, said, given)
-    sys.stdout.write(f"{out}\n")
+    if not given.json:
+        sys.stdout.write(_table(curves, beside, _names(entrants)) + "\n" + "\n".join(said) + "\n")
+    data = _write(out, entrants, curves, beside, said, given)
+    if given.json:
+        print_json(data)
+    else:
+        sys.stdout.write(f"{out}\n")
     return 0
 
 
@@ -137,6 +143,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Cu
     from .. import generator_folder, load
     from ..corpus import Corpus
     from ..decode import texts
+    from ..encoders import load_encoder
     from ..evaluate.sweep import Text, measure, measure_text, measure_vectors
     from ..evaluate.words import words
     from ..generators import RNNGenerator
@@ -146,7 +153,7 @@ def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Cu
     corpus, length = Corpus.open(run / "data"), Run.open(run).config["data"]["length"]
     test = corpus.test.rows(np.arange(min(given.number, len(corpus.test))), length)
     oracle = RNNGenerator.from_pretrained(run / "data" / "oracle") if (run / "data" / "oracle").is_dir() else None
-    encode, text = load_encoder(given.encoder) if given.encoder else None, None
+    encode, text = load_encoder(given.encoder).encode if given.encoder else None, None
     beside: dict[str, tuple[float, float]] = {}
     if corpus.tokenizer is not None:
         real = texts(corpus.tokenizer, torch.from_numpy(test), corpus.eos)
@@ -260,7 +267,7 @@ def _figure(value: tuple[float, float] | None) -> str:
 
 def _write(
     out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside, said: list[str], given: CompareOptions
-) -> None:
+) -> dict[str, Any]:
     from ..report import COLOURS, STYLE, STYLES, svg
     from ..runtime.run import write_text
 
@@ -323,6 +330,7 @@ def _write(
         "conclusions": said,
     }
     write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")
+    return data
 
 
 def _finite(figures: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:

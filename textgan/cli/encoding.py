@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..errors import UserError
-from .parse import parse, positive, say
+from .parse import parse, positive, print_json, say
 
 PIECE = 10_000  # lines between two saved positions
 
@@ -24,7 +24,7 @@ class EncodeOptions:
     """Options of encode."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of quickthought or skipthought, one of its checkpoints, or a folder of encoders."""
+    """A run of quickthought or skipthought, one of its checkpoints, a folder of encoders, or one of sentence-transformers."""
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")]
     """A text file, a sentence a line."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
@@ -56,7 +56,7 @@ def encode(argv: list[str]) -> int:
     )
     import numpy as np
 
-    from ..encoders import SentenceEncoder
+    from ..encoders import load_encoder
     from ..runtime import Progress, Workers
 
     positive(given, "batch_size")
@@ -67,7 +67,9 @@ def encode(argv: list[str]) -> int:
     source, out = Path(given.source), Path(given.out)
     if not source.is_file():
         raise UserError(f"no such file; expected a text file with a sentence a line; received {source}")
-    encoder = SentenceEncoder.from_pretrained(given.run)
+    encoder = load_encoder(given.run)
+    if given.words:
+        encoder.states([], given.words)  # what has none says so before anything is written
     with _lines(source) as file:
         count = sum(1 for _ in file)
     if not count:
@@ -134,13 +136,15 @@ class NearestOptions:
     """Options of nearest."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of word2vec, quickthought or skipthought, or one of its checkpoints."""
+    """A run of word2vec, quickthought or skipthought, one of its checkpoints, or a folder of sentence-transformers."""
     query: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
     """A word, or a sentence."""
     among: str = ""
     """File with the sentences to search, one a line; without it the run's own text is searched, 20,000 sentences at the most."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10
     """How many."""
+    json: bool = False
+    """Print JSON, an object a line, with the text and its cosine."""
 
 
 def nearest(argv: list[str]) -> int:
@@ -155,14 +159,18 @@ def nearest(argv: list[str]) -> int:
     positive(given, "number")
     words = _vectors(given.run)
     if words is None:
-        _print(_nearest_sentences(given))
+        _print(_nearest_sentences(given), given.json)
     else:
-        _print(words.similar_by_word(_known(words, given.query, given.run), given.number))
+        _print(words.similar_by_word(_known(words, given.query, given.run), given.number), given.json)
     return 0
 
 
-def _print(found: list[tuple[str, float]]) -> None:
-    sys.stdout.writelines(f"{score:.3f}  {text}\n" for text, score in found)
+def _print(found: list[tuple[str, float]], as_json: bool) -> None:
+    for text, score in found:
+        if as_json:
+            print_json({"text": text, "cosine": float(score)})
+        else:
+            sys.stdout.write(f"{score:.3f}  {text}\n")
 
 
 def _vectors(run: str) -> Any:
@@ -188,9 +196,9 @@ def _known(words: Any, word: str, run: str) -> str:
 def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
     import numpy as np
 
-    from ..encoders import SentenceEncoder
+    from ..encoders import load_encoder
 
-    encoder = SentenceEncoder.from_pretrained(given.run)
+    encoder = load_encoder(given.run)
     if given.among:
         if not Path(given.among).is_file():
             raise UserError(f"--among: no such file; received {given.among}")
@@ -229,6 +237,8 @@ class AnalogyOptions:
     """king man woman asks for what is to woman as king is to man."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 5
     """How many."""
+    json: bool = False
+    """Print JSON, an object a line, with the word and its cosine."""
 
 
 def analogy(argv: list[str]) -> int:
@@ -241,7 +251,7 @@ def analogy(argv: list[str]) -> int:
     if words is None:
         raise UserError(f"{given.run} holds no word vectors; expected a word2vec run or one of its checkpoints")
     a, b, c = (_known(words, word, given.run) for word in given.words)
-    _print(words.most_similar(positive=[a, c], negative=[b], topn=given.number))
+    _print(words.most_similar(positive=[a, c], negative=[b], topn=given.number), given.json)
     return 0
 
 
@@ -269,6 +279,8 @@ class NextOptions:
     """Largest number of tokens."""
     seed: int = 0
     """The same seed gives the same sentences."""
+    json: bool = False
+    """Print JSON, an object a line."""
 
 
 def write_next(argv: list[str]) -> int:
@@ -308,5 +320,9 @@ def write_next(argv: list[str]) -> int:
         u = torch.rand(given.number, given.length, generator=torch.Generator().manual_seed(given.seed))
         options = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p}
         found = texts(tokenizer, model.write(thought.expand(given.number, -1), direction, given.length, u, **options), 2)
-    sys.stdout.writelines(f"{text}\n" for text in found)
+    for text in found:
+        if given.json:
+            print_json({"text": text})
+        else:
+            sys.stdout.write(f"{text}\n")
     return 0

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
 from ..errors import UserError
-from .parse import parse, positive, say
+from .parse import parse, positive, print_json, say
+
+if TYPE_CHECKING:
+    from ..encoders import SentenceEncoder
 
 TRAINING_LIMIT = 200_000  # sentences of a large corpus that copies are looked for in
 Figures = dict[str, float]
@@ -25,7 +27,8 @@ class EvaluateOptions:
     """Options of evaluate."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")] = ""
-    """A run, or one of its checkpoints (RUN/best); may be left out where --samples and --against are given."""
+    """A run, or one of its checkpoints (RUN/best); may be left out where --samples and --against are given. With --suite also a
+    folder of sentence-transformers."""
     samples: str = ""
     """Judge this file of sentences, one a line, from any program, instead of the run's own samples."""
     against: str = ""
@@ -48,8 +51,8 @@ class EvaluateOptions:
     """Also MAUVE of the encoder's vectors (needs the extra [mauve])."""
     lstm: bool = False
     """Also train an LSTM on the samples and score real text with it (reverse perplexity); takes minutes."""
-    format: Literal["table", "json"] = "table"
-    """What is printed."""
+    json: bool = False
+    """Print JSON instead of a table."""
     seed: int = 0
     """Decides the samples, and the untrained network that an encoder is compared with."""
     suite: Literal["none", "sts"] = "none"
@@ -91,7 +94,7 @@ def evaluate(argv: list[str]) -> int:
     run = run_of(path)
     saved = Run.open(run).config
     if hasattr(find(saved["algorithm"]), "evaluate"):  # it says itself what its held-out figures are
-        return _tell_own_figures(run, saved)
+        return _tell_own_figures(run, saved, given.json)
     return _tell(_judge_run(path, run, saved, given), path, given)
 
 
@@ -101,17 +104,16 @@ def run_of(path: Path) -> Path:
     Raises:
         UserError: there is none.
     """
+    from .. import run_folder
     from ..runtime import Run
 
-    for folder in (path, *path.resolve().parents):
-        if (folder / "config.json").is_file() and (folder / "checkpoints").is_dir():
-            return folder
-    return Run.open(path).path
+    return run_folder(path) or Run.open(path).path
 
 
-def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
+def _tell_own_figures(path: Path, saved: dict[str, Any], as_json: bool) -> int:
     from ..algorithms import find
     from ..corpus import Corpus
+    from ..evaluate.labels import UNITS
     from ..runtime import Run, Workers
     from .running import build
 
@@ -126,7 +128,12 @@ def _tell_own_figures(path: Path, saved: dict[str, Any]) -> int:
             f"the held-out text of {path} has no sentences in a row; expected 20 or more documents, with blank lines between "
             "them, or a text of its own for --test"
         )
-    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    if as_json:
+        print_json(figures)
+        return 0
+    names = {key: UNITS.get(f"eval/{key}", key) for key in figures}
+    width = max(map(len, names.values()))
+    sys.stdout.writelines(f"{names[key]:{width}}  {value:.4g}\n" for key, value in figures.items())
     return 0
 
 
@@ -198,11 +205,12 @@ def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOpti
 def _judge_texts(
     samples: list[str], real: list[str], training: list[str], given: EvaluateOptions, cut: Any, found: Figures
 ) -> dict[str, Any]:
+    from ..encoders import load_encoder
     from ..evaluate import self_bleu
     from ..evaluate.samples import compare_texts
     from ..evaluate.words import words
 
-    encode = load_encoder(given.encoder) if given.encoder else None
+    encode = load_encoder(given.encoder).encode if given.encoder else None
     cut = cut if given.cut == "auto" else given.cut
     s, r, t = (words(text, cut) for text in (samples, real, training))
     say(f"comparing samples ({len(s):,}) with real sentences ({len(r):,})")
@@ -236,26 +244,6 @@ def _judge_texts(
     return {"model": found, "real": beside, "samples": len(s), "hypotheses": scored, "references": len(r), "training": len(t)}
 
 
-def load_encoder(path: str) -> Callable[[Sequence[str]], np.ndarray]:
-    """What turns sentences into vectors: our encoder, or one of sentence-transformers.
-
-    Raises:
-        UserError: there is neither.
-    """
-    from ..encoders import SentenceEncoder
-
-    if (Path(path) / "modules.json").is_file():
-        if find_spec("sentence_transformers") is None:
-            raise UserError(f"--encoder {path} needs the package sentence-transformers; pip install sentence-transformers")
-        from sentence_transformers import SentenceTransformer
-
-        import textgan.hf  # noqa: F401  (an exported encoder of ours is one of its modules)
-
-        model = SentenceTransformer(path)
-        return lambda texts: np.asarray(model.encode(list(texts), show_progress_bar=False))
-    return SentenceEncoder.from_pretrained(path).encode
-
-
 def _reverse_lstm(learnt: list[list[str]], scored: list[list[str]], given: EvaluateOptions) -> float:
     from ..evaluate import lstm_nll
 
@@ -284,8 +272,8 @@ def _tell(judged: dict[str, Any], path: Path | None, given: EvaluateOptions) -> 
             folder = run_of(path) / "eval"
             folder.mkdir(exist_ok=True)
             write_text(folder / ("best.json" if where.name == "best" else "samples.json"), json.dumps(judged, indent=1) + "\n")
-    if given.format == "json":
-        sys.stdout.write(json.dumps(judged, indent=1) + "\n")
+    if given.json:
+        print_json(judged)
         return 0
     sys.stdout.write(table(judged))
     return 0
@@ -322,24 +310,15 @@ def table(judged: dict[str, Any]) -> str:
 def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     import torch
 
-    from ..encoders import GRUEncoder, SentenceEncoder
+    from ..encoders import SentenceEncoder, load_encoder
     from ..evaluate.sts import read_suite, score
-    from ..runtime import Run
     from ..runtime.run import write_text
-    from ..vectors import WORDS, start_from
 
     if not given.suite_data:
         raise UserError("--suite sts needs --suite-data FOLDER with SICK_*.txt, sts-*.csv, NAME.all; users bring these files")
-    suite, trained = read_suite(Path(given.suite_data)), SentenceEncoder.from_pretrained(path)
+    suite, trained = read_suite(Path(given.suite_data)), load_encoder(path)
     torch.manual_seed(given.seed)
-    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
-    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
-    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
-        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
-            part.embedding.load_state_dict(old.embedding.state_dict())
-        elif source != "none":
-            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
-    untrained = SentenceEncoder(fresh, trained.tokenizers)
+    untrained = _untrained(trained, path) if isinstance(trained, SentenceEncoder) else trained.untrained()
     found = {}
     for name, encode in (
         ("trained", trained.encode),
@@ -348,16 +327,39 @@ def _evaluate_encoder(path: Path, given: EvaluateOptions) -> int:
     ):
         say(f"judging: {name}")
         found[name] = score(encode, suite)
+    if given.json:
+        print_json(found)
+    else:
+        sys.stdout.write(_suite_table(found))
+    if isinstance(trained, SentenceEncoder):  # another's folder stays as it is
+        write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _suite_table(found: dict[str, Figures]) -> str:
+    """Figures of the encoder beside its baselines, and a plain sentence."""
     width = max(map(len, found["trained"]))
-    sys.stdout.write(f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n")
+    text = f"{'':{width}}  {'  '.join(f'{name:>10}' for name in found)}\n"
     for task in found["trained"]:
         cells = (f"{found[name][task]:{max(10, len(name))}.3f}" for name in found)
-        sys.stdout.write(f"{task:{width}}  {'  '.join(cells)}\n")
+        text += f"{task:{width}}  {'  '.join(cells)}\n"
     better = [t for t, value in found["trained"].items() if value > max(found[n][t] for n in found if n != "trained")]
     worse = [t for t in found["trained"] if t not in better]
-    said = (
-        f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. It does not on: {', '.join(worse) or 'nothing'}."
-    )
-    sys.stdout.write(said + "\n")
-    write_text(path / "suite-sts.json", json.dumps(found, indent=1) + "\n")
-    return 0
+    text += f"The encoder beats both baselines on: {', '.join(better) or 'nothing'}. "
+    return text + f"It does not on: {', '.join(worse) or 'nothing'}.\n"
+
+
+def _untrained(trained: SentenceEncoder, path: Path) -> SentenceEncoder:
+    """The same networks as they began."""
+    from ..encoders import GRUEncoder, SentenceEncoder
+    from ..runtime import Run
+    from ..vectors import WORDS, start_from
+
+    fresh = [GRUEncoder(part.config).eval() for part in trained.parts]
+    source = Run.open(path).config["config"]["embeddings"] if (path / "checkpoints").is_dir() else None
+    for part, old, tokenizer in zip(fresh, trained.parts, trained.tokenizers, strict=True):
+        if source is None:  # where it started is not known: over the trained word vectors, which is harder to beat
+            part.embedding.load_state_dict(old.embedding.state_dict())
+        elif source != "none":
+            start_from(part.embedding, str(path / "data" / WORDS) if source == "auto" else source, tokenizer)
+    return SentenceEncoder(fresh, trained.tokenizers)

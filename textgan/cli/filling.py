@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from ..errors import UserError
-from .parse import parse, positive, say
-from .use import trained_length
+from .parse import parse, positive, print_json, say
 
 BLANK = re.compile(r"___(\d*)")
 
@@ -35,8 +33,8 @@ class FillOptions:
     """Draw from the smallest set of tokens with this probability."""
     seed: int = 0
     """The same seed gives the same fillings."""
-    format: Literal["text", "jsonl"] = "text"
-    """Plain lines, or JSON lines with the tokens that were filled in and the probability of each."""
+    json: bool = False
+    """Print JSON, an object a line, with the tokens that were filled in and the probability of each."""
 
 
 def fill(argv: list[str]) -> int:
@@ -47,7 +45,7 @@ def fill(argv: list[str]) -> int:
     )  # fmt: skip
     import torch
 
-    from .. import generator_folder, load
+    from .. import generator_folder, load, trained_length
     from ..generators import MaskGenerator
     from ..sampling import restrict
     from ..tokenizers import load as load_tokenizer
@@ -90,8 +88,9 @@ def fill(argv: list[str]) -> int:
         p = model.fill_log_prob(filled, present).exp()
     for row, likely in zip(filled, p, strict=True):
         text = " ".join(tokenizer.decode(row[: len(ids)].tolist()).splitlines())
-        if given.format == "jsonl":
+        if given.json:
             words = [tokenizer.decode([token]) for token in row[blank].tolist()]
-            text = json.dumps({"text": text, "filled": words, "probability": likely[blank].tolist()}, ensure_ascii=False)
-        sys.stdout.write(text + "\n")
+            print_json({"text": text, "filled": words, "probability": likely[blank].tolist()})
+        else:
+            sys.stdout.write(text + "\n")
     return 0

@@ -6,11 +6,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from ..errors import UserError
+from .cards import corpus_of, encoder_card, generator_card
 from .parse import parse, positive, say
 
 
@@ -19,14 +20,6 @@ def _new(path: str) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is already there; expected a new or empty folder")
     return out
-
-
-def _corpus(run: str) -> Any:
-    """The corpus of a run, or None."""
-    from ..corpus import Corpus
-
-    path = Path(run) / "data"
-    return Corpus.open(path) if (path / "corpus.json").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ def expand(argv: list[str]) -> int:
     if not given.vectors:
         raise UserError("no vectors were named; expected --vectors RUN or FILE")
     out, encoder, vectors = _new(given.out), SentenceEncoder.from_pretrained(given.run), keyed_vectors(given.vectors)
-    corpus = _corpus(given.run)
+    corpus = corpus_of(Path(given.run))
     counts = corpus.train.counts(corpus.vocab_size) if corpus else None
     report = {}
     for folder, part, tokenizer in zip(encoder_folders(given.run), encoder.parts, encoder.tokenizers, strict=True):
@@ -104,92 +97,108 @@ def combine(argv: list[str]) -> int:
     return 0
 
 
+FORMATS = {  # what a run may hold, and the libraries that can have it; the first is auto's choice
+    "word vectors": ("word2vec", "word2vec-text", "gensim"),
+    "a sentence encoder": ("sentence-transformers", "onnx"),
+    "a generator": ("transformers", "onnx"),
+}
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """Options of export."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run of quickthought, skipthought or word2vec, one of its checkpoints, or what `textgan expand` wrote."""
-    out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIR")]
-    """Folder to write."""
-    to: Literal["auto", "sentence-transformers", "word2vec", "word2vec-text", "gensim"] = "auto"
-    """The library that is to load it: sentence-transformers for an encoder; for a word2vec run word2vec's binary format, its text
-    format, or gensim's KeyedVectors. auto is sentence-transformers or word2vec."""
+    """A run, one of its checkpoints, or what `textgan expand` wrote."""
+    out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
+    """Folder to write; or a file that ends in .onnx."""
+    to: Literal["auto", "transformers", "sentence-transformers", "onnx", "word2vec", "word2vec-text", "gensim"] = "auto"
+    """The library that is to load it: transformers for a generator; sentence-transformers for an encoder; onnx for either, as
+    the generator's step or the encoder (needs the extra [onnx]); for a word2vec run word2vec's binary format, its text format, or
+    gensim's KeyedVectors. auto is the first that fits, and onnx where the name ends so."""
+    licence: str = ""
+    """Licence of the weights, for the model card, such as cc-by-4.0; the text they were learnt from may have a say in it."""
 
 
 def export(argv: list[str]) -> int:
     """``textgan export``."""
     given = parse(
         ExportOptions, argv, "textgan export",
-        "Write an encoder or word vectors for another library. Examples:\n\n"
-        "  textgan export runs/a model --to sentence-transformers\n  textgan export runs/words vectors --to word2vec-text",
+        "Write a generator, an encoder or word vectors for another library. Examples:\n\n"
+        "  textgan export runs/gan model --to transformers\n  textgan export runs/skip model --to sentence-transformers\n"
+        "  textgan export runs/words vectors --to word2vec-text\n  textgan export runs/gan gan.onnx",
     )  # fmt: skip
-    from ..encoders import SentenceEncoder
-    from ..runtime import newest
+    file = given.out.endswith(".onnx")
+    held = _held(given.run)
+    to = ("onnx" if file else FORMATS[held][0]) if given.to == "auto" else given.to
+    if to not in FORMATS[held]:
+        raise UserError(f"{given.run} holds {held}; expected --to {', '.join(FORMATS[held])}, or auto; received --to {to}")
+    if file != (to == "onnx"):
+        raise UserError(
+            f"onnx is one file, whose name ends in .onnx, and others are folders; received {given.out} with --to {to}"
+        )
+    out = Path(given.out) if file else _new(given.out)
+    if to == "onnx":
+        _export_onnx(given.run, out, held)
+    elif held == "word vectors":
+        _export_vectors(given.run, out, to)
+    elif held == "a sentence encoder":
+        from ..encoders import SentenceEncoder
+        from ..hf import export_sentence_transformer
 
-    out = _new(given.out)
-    words = (newest(Path(given.run)) / "vectors" / "vectors.bin").is_file()
-    kind = ("word2vec" if words else "sentence-transformers") if given.to == "auto" else given.to
-    if words != (kind != "sentence-transformers"):
-        held = "word vectors; expected --to word2vec, word2vec-text or gensim" if words else "no word vectors; leave --to out"
-        raise UserError(f"{given.run} holds {held}; received --to {given.to}")
-    if words:
-        from ..vectors import keyed_vectors
+        encoder = SentenceEncoder.from_pretrained(given.run)
+        export_sentence_transformer(encoder, out, encoder_card(given.run, encoder, given.licence))
+        say(f"{out} is written; in Python: import textgan.hf; SentenceTransformer({str(out)!r})")
+    else:
+        from .. import generator_folder
+        from ..hf import export_generator
 
-        vectors = keyed_vectors(given.run)
-        out.mkdir(parents=True, exist_ok=True)
-        file = out / {"word2vec": "vectors.bin", "word2vec-text": "vectors.txt", "gensim": "vectors.kv"}[kind]
-        if kind == "gensim":
-            vectors.save(str(file))
-        else:
-            vectors.save_word2vec_format(str(file), str(out / "vocabulary.txt"), binary=kind == "word2vec")
-        say(f"{len(vectors):,} vectors of {vectors.vector_size} numbers in {file}")
-        return 0
-    encoder = SentenceEncoder.from_pretrained(given.run)
-    from ..hf import export_sentence_transformer
-
-    export_sentence_transformer(encoder, out, _card(given.run, encoder))
-    say(f"{out} is written; in Python: import textgan.hf; SentenceTransformer({str(out)!r})")
+        folder = generator_folder(given.run)
+        export_generator(folder, out, generator_card(folder, given.licence))
+        say(f"{out} is written; in Python: import textgan.hf; pipeline(model={str(out)!r})")
     return 0
 
 
-def _card(run: str, encoder: Any) -> str:
-    """The model card: what it is, what it learnt from, how to use it."""
-    path, corpus = Path(run), _corpus(run)
-    lines = ["---", "library_name: sentence-transformers", "pipeline_tag: sentence-similarity", "tags: [textgan]", "---", ""]
-    lines += ["# Sentence encoder", ""]
-    sizes = ", ".join(
-        f"{p.config.direction}directional GRU, {p.config.hidden_dim} numbers, {p.config.vocab_size:,} words"
-        for p in encoder.parts
-    )
-    lines += [f"Trained with textgan. Vectors of {encoder.dimension} numbers: {sizes}.", ""]
-    lines += [
-        "    import textgan.hf  # makes the model type known",
-        "    from sentence_transformers import SentenceTransformer",
-        "",
-    ]
-    lines += ['    model = SentenceTransformer("this folder")', ""]
-    if (path / "config.json").is_file():
-        saved = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        settings = ", ".join(f"{k} {v}" for k, v in saved.get("config", {}).items() if v != "")
-        lines += ["## Training", "", f"`{saved['algorithm']}`: {settings}.", ""]
-    if corpus:
-        info, counts = corpus.info, corpus.train.counts(corpus.vocab_size)
-        lengths = corpus.train.lengths()
-        lines += [
-            "## Corpus", "",
-            f"* {info.get('documents', 0):,} documents",
-            f"* {len(corpus.train):,} sentences to train on, {len(corpus.test):,} held out",
-            f"* {int(lengths.sum()):,} tokens, {lengths.mean():.1f} a sentence; vocabulary of {corpus.vocab_size:,}",
-            f"* {100 * counts[3] / max(1, counts.sum()):.2f} % of the tokens are unknown words",
-            f"* sha256 of the tokens: {info['content_sha256']}", "",
-        ]  # fmt: skip
-    expansion = Path(run) / "expansion.json"
-    if expansion.is_file():
-        lines += ["## Vocabulary expansion", "", "```json", expansion.read_text(encoding="utf-8").strip(), "```", ""]
-    suite = path / "suite-sts.json"
-    if suite.is_file():
-        found = json.loads(suite.read_text(encoding="utf-8"))
-        lines += ["## Measured", "", f"| | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
-        lines += [f"| {task} | {' | '.join(f'{found[name][task]:.3f}' for name in found)} |" for task in found["trained"]]
-    return "\n".join(lines).rstrip() + "\n"
+def _held(run: str) -> str:
+    """What of FORMATS there is in a run, a checkpoint or a folder."""
+    from ..encoders import encoder_folders
+    from ..generators import is_generator
+    from ..runtime import newest
+
+    folder = newest(Path(run))
+    if (folder / "vectors" / "vectors.bin").is_file():
+        return "word vectors"
+    if any(is_generator(path) for path in (folder / "generator", folder)):
+        return "a generator"
+    encoder_folders(run)
+    return "a sentence encoder"
+
+
+def _export_onnx(run: str, out: Path, held: str) -> None:
+    from .. import generator_folder, load, trained_length
+    from ..encoders import SentenceEncoder
+    from ..onnx import export_encoder, export_step
+    from ..tokenizers import load as load_tokenizer
+
+    if out.exists():
+        raise UserError(f"{out} is already there; expected the name of a new file")
+    if held == "a generator":
+        folder = generator_folder(run)
+        tokenizer = load_tokenizer(folder) if any(folder.glob("tokenizer*")) else None
+        files = export_step(load(folder), out, tokenizer, trained_length(folder))
+    else:
+        files = export_encoder(SentenceEncoder.from_pretrained(run), out)
+    say(f"{' and '.join(map(str, files))} {'are' if len(files) > 1 else 'is'} written; onnxruntime runs the model")
+
+
+def _export_vectors(run: str, out: Path, to: str) -> None:
+    from ..vectors import keyed_vectors
+
+    vectors = keyed_vectors(run)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / {"word2vec": "vectors.bin", "word2vec-text": "vectors.txt", "gensim": "vectors.kv"}[to]
+    if to == "gensim":
+        vectors.save(str(file))
+    else:
+        vectors.save_word2vec_format(str(file), str(out / "vocabulary.txt"), binary=to == "word2vec")
+    say(f"{len(vectors):,} vectors of {vectors.vector_size} numbers in {file}")

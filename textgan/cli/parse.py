@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import json
+import os
 import re
 import sys
 from typing import Any
@@ -24,12 +26,12 @@ def parse(kind: Any, argv: list[str], prog: str, description: str, default: Any 
     out = io.StringIO()
     given: dict[str, Any] = {} if default is None else {"default": default}
     if "-h" in argv or "--help" in argv:
-        tyro.cli(kind, args=["--help"], prog=prog, description=description, **given)
+        _help(kind, prog, description, given)
     try:
         with contextlib.redirect_stderr(out), contextlib.redirect_stdout(out):
             parsed, unknown = tyro.cli(kind, args=argv, prog=prog, description=description, return_unknown_args=True, **given)
     except SystemExit:
-        text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+        text = _plain_text(out)
         words = [line.strip("│╭╮╰╯─|+-* \t") for line in text.splitlines()]
         raise UserError(f"{_plain(' '.join(words))}; see `{prog} --help`") from None
     if unknown:
@@ -41,12 +43,28 @@ def parse(kind: Any, argv: list[str], prog: str, description: str, default: Any 
     return parsed
 
 
+def _help(kind: Any, prog: str, description: str, given: dict[str, Any]) -> None:
+    """Print the help and leave; without colours where NO_COLOR is set (https://no-color.org), which tyro does not read."""
+    if not os.environ.get("NO_COLOR"):
+        tyro.cli(kind, args=["--help"], prog=prog, description=description, **given)
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            tyro.cli(kind, args=["--help"], prog=prog, description=description, **given)
+    finally:
+        sys.stdout.write(_plain_text(out))
+
+
+def _plain_text(out: io.StringIO) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+
+
 def _plain(text: str) -> str:
     """What tyro says of a mistake, in the words of all our errors."""
     for pattern, words in (
         (r"(--[\w-]+): invalid literal for int\(\) with base 10: ('.*?')", r"\1 expects a whole number; received \2"),
         (r"(--[\w-]+): could not convert string to float: ('.*?')", r"\1 expects a number; received \2"),
-        (r"invalid choice ('.*?') for argument '(--[\w-]+)'\. Expected one of \((.*?),?\)", r"\2 expects one of \3; received \1"),
+        (r"invalid choice ('.*?') for argument '([\w-]+)'\. Expected one of \((.*?),?\)", r"\2 expects one of \3; received \1"),
         (r"Missing value for argument '(--[\w-]+)'", r"\1 expects a value; received none"),
         (r"Missing from [\w -]+: +(\S+)", r"\1 is missing"),
     ):
@@ -69,6 +87,12 @@ def positive(options: Any, *names: str) -> None:
         value = getattr(options, name, None)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be 1 or more; received {value}")
+
+
+def print_json(value: Any) -> None:
+    """A result for other programs, on one line; JSON knows no NaN, so that becomes null."""
+    finite = json.loads(json.dumps(value), parse_constant=lambda name: None)
+    sys.stdout.write(json.dumps(finite, ensure_ascii=False) + "\n")
 
 
 def say(text: str) -> None:

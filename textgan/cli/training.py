@@ -82,13 +82,18 @@ def train(argv: list[str]) -> int:
     if name is None:
         return 0
     algorithm = find(name)
-    options = options_of(data=_data_defaults(algorithm), train=TrainOptions(), config=algorithm.Config())
-    argv, default = from_config(argv[1:], name, options)
+    kind = options_for(algorithm)
+    argv, default = from_config(argv[1:], name, kind)
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  textgan train {name} --data my.txt --run runs/a"
-    chosen: Any = parse(options, argv, f"textgan train {name}", description, default)
+    chosen: Any = parse(kind, argv, f"textgan train {name}", description, default)
     check_train(chosen.train)
     check_config(chosen.config)
     return _start(name, algorithm, chosen)
+
+
+def options_for(algorithm: Any) -> Any:
+    """All options of training by a method."""
+    return options_of(data=_data_defaults(algorithm), train=TrainOptions(), config=algorithm.Config())
 
 
 def _data_defaults(algorithm: Any) -> DataOptions:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from ..errors import UserError
 from .options import DataOptions
-from .parse import parse, positive, say
+from .parse import parse, positive, print_json, say
 from .training import describe, make_corpus
 
 
@@ -39,8 +39,8 @@ class GenerateOptions:
     """The same seed gives the same sentences."""
     unknown: bool = False
     """Allow the mark for unknown words."""
-    format: Literal["text", "jsonl"] = "text"
-    """Plain lines, or JSON lines with text and log-probability in nats."""
+    json: bool = False
+    """Print JSON, an object a line, with the text and its log-probability in nats."""
     out: str = "-"
     """File to write; - for the terminal."""
 
@@ -52,7 +52,7 @@ def generate(argv: list[str]) -> int:
     )
     import torch
 
-    from .. import generator_folder, load
+    from .. import generator_folder, load, trained_length
     from ..decode import texts
     from ..sampling import restrict
 
@@ -87,7 +87,7 @@ def generate(argv: list[str]) -> int:
             len(part), length, part, temperature=given.temperature, top_k=given.top_k, top_p=given.top_p, prompt=prompt
         )
         written = texts(tokenizer, x, model.config.eos)
-        if given.format == "jsonl":
+        if given.json:
             with torch.no_grad():
                 scores = model.log_prob(x).sum(1).tolist()
             written = [json.dumps({"text": t, "log_prob": s}, ensure_ascii=False) for t, s in zip(written, scores, strict=True)]
@@ -104,14 +104,6 @@ def generate(argv: list[str]) -> int:
     return 0
 
 
-def trained_length(folder: Path) -> int:
-    """T of the run that a generator lies in, 20 outside of one."""
-    for above in folder.resolve().parents:
-        if (above / "config.json").is_file() and (above / "checkpoints").is_dir():
-            return int(json.loads((above / "config.json").read_text(encoding="utf-8"))["data"]["length"])
-    return 20
-
-
 @dataclass(frozen=True)
 class ReportOptions:
     """Options of report."""
@@ -120,6 +112,8 @@ class ReportOptions:
     """One run, or several side by side."""
     out: str = ""
     """File to write; the first run's report.html when absent."""
+    json: bool = False
+    """Print the file's name as JSON."""
 
 
 def report(argv: list[str], prog: str = "textgan", units: Mapping[str, str] | None = None) -> int:
@@ -132,7 +126,11 @@ def report(argv: list[str], prog: str = "textgan", units: Mapping[str, str] | No
 
     if not given.runs:
         raise UserError(f"no run was named; expected {prog} report RUN [RUN ...]")
-    sys.stdout.write(f"{write([Path(run) for run in given.runs], Path(given.out) if given.out else None, units or UNITS)}\n")
+    page = write([Path(run) for run in given.runs], Path(given.out) if given.out else None, units or UNITS)
+    if given.json:
+        print_json({"file": str(page)})
+    else:
+        sys.stdout.write(f"{page}\n")
     return 0
 
 
@@ -147,6 +145,8 @@ class PrepareOptions:
     """Folder to write."""
     seed: int = 0
     """Decides what is held out."""
+    json: bool = False
+    """Print what the corpus holds as JSON."""
 
 
 def prepare(argv: list[str]) -> int:
@@ -156,5 +156,8 @@ def prepare(argv: list[str]) -> int:
     )
     if not given.out:
         raise UserError("no folder was named for the corpus; expected --out DIR")
-    say(describe(make_corpus(given.options, Path(given.out), given.seed)))
+    corpus = make_corpus(given.options, Path(given.out), given.seed)
+    say(describe(corpus))
+    if given.json:
+        print_json({"folder": given.out, **corpus.info})
     return 0

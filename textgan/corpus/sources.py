@@ -186,13 +186,28 @@ def _hub_documents(name: str, column: str | None) -> Iterator[list[str]]:
     import datasets
 
     name, _, split = name.partition(":")
+    rows: Iterator[Any] = iter(())
     try:
         if Path(name).is_dir() and any((Path(name) / f).exists() for f in ("dataset_info.json", "dataset_dict.json")):
             found = datasets.load_from_disk(name)
-            rows = found[split or "train"] if isinstance(found, datasets.DatasetDict) else found
+            parts = dict(found) if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+            wanted = split or (next(iter(parts)) if len(parts) == 1 else "train")
+            if wanted not in parts:
+                raise UserError(
+                    f"datasets:{name} has no split {wanted!r}; expected datasets:{name}:SPLIT with {' or '.join(parts)}"
+                )
+            rows = iter(parts[wanted])
         else:
-            rows = datasets.load_dataset(name, split=split or "train", streaming=True)
+            rows = iter(datasets.load_dataset(name, split=split or "train", streaming=True))
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"datasets:{name} cannot be loaded; expected a data set's name or folder; {error}") from error
-    for row in rows:
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception as error:  # a stream may be damaged further on
+            raise UserError(f"datasets:{name} cannot be read to its end; {str(error).splitlines()[0]}") from error
+        if row is None:
+            return
         yield _document(row[_column(row, column, f"datasets:{name}")])

@@ -12,7 +12,7 @@ from .relational import RelationalMemory, RMCConfig, RMCGenerator
 
 __all__ = [
     "Generator", "MaskConfig", "MaskGenerator", "RMCConfig", "RMCGenerator", "RNNConfig", "RNNGenerator", "RelationalMemory",
-    "load_generator", "read", "save",
+    "is_generator", "load_generator", "read", "save",
 ]  # fmt: skip
 
 GENERATORS: tuple[type[Generator], ...] = (RNNGenerator, RMCGenerator, MaskGenerator)
@@ -24,9 +24,17 @@ def load_generator(folder: Path | str) -> Generator:
     Raises:
         UserError: the folder holds none.
     """
+    return (_kind(folder) or RNNGenerator).from_pretrained(folder)
+
+
+def is_generator(folder: Path | str) -> bool:
+    """Whether a folder says that it holds a generator."""
+    return _kind(folder) is not None
+
+
+def _kind(folder: Path | str) -> type[Generator] | None:
     try:
         kind = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
-        kind = ""
-    found = next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), RNNGenerator)
-    return found.from_pretrained(folder)
+        return None
+    return next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), None)

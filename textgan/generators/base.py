@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -62,13 +62,26 @@ class Generator(nn.Module):
     def _inputs(self, x: Tensor) -> Tensor:
         return F.pad(x[:, :-1], (1, 0), value=self.config.bos)
 
+    def read(self, x: Tensor, state: State | None = None, real: Tensor | None = None) -> tuple[Tensor, State]:
+        """What ``out`` reads (B, T, H) after each token of x (B, T), and the state after the last.
+
+        Args:
+            x: tokens in the order in which they are read, BOS among them where it is to be read.
+            state: what was reached before x; the beginning when absent.
+            real: (B, T), false at padding, wherever it stands: there the state stays as it is.
+        """
+        state, found = self._start(len(x)) if state is None else state, []
+        for t, below in enumerate(self.dropout(self.embedding(x)).unbind(1)):
+            new = self._step(below, state)
+            if real is not None:
+                new = tuple(torch.where(real[:, t, None], after, before) for after, before in zip(new, state, strict=True))
+            state = new
+            found.append(state[0][-1])
+        return torch.stack(found, 1), state
+
     def hidden(self, x: Tensor) -> Tensor:
         """What ``out`` reads (B, T, H) at each place of x (B, T): the state after BOS and the tokens before it."""
-        state, found = self._start(len(x)), []
-        for below in self.dropout(self.embedding(self._inputs(x))).unbind(1):
-            state = self._step(below, state)
-            found.append(state[0][-1])
-        return torch.stack(found, 1)
+        return self.read(self._inputs(x))[0]
 
     def logits(self, x: Tensor) -> Tensor:
         """Scores (B, T, V) of every possible token at each place of x (B, T), given those before it."""
@@ -224,7 +237,8 @@ class Generator(nn.Module):
             UserError: the folder holds no such model.
         """
         config, weights = read(folder, cls.kind)
-        model = cls(cls.Config(**{**config, "banned": tuple(config["banned"])}))
+        known = {f.name: config[f.name] for f in fields(cls.Config) if f.name in config}  # transformers adds its own
+        model = cls(cls.Config(**{**known, "banned": tuple(config["banned"])}))
         model.load_state_dict(weights)
         return model.eval()
 

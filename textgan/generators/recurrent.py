@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +41,13 @@ class RNNGenerator(Generator):
         self.rnn = kind(config.embedding_dim, config.hidden_dim, config.num_layers, batch_first=True, dropout=between)
         self.out = nn.Linear(config.hidden_dim, config.vocab_size)
 
-    def hidden(self, x: Tensor) -> Tensor:
-        """States (B, T, H); all steps at once."""
-        found: Tensor = self.rnn(self.dropout(self.embedding(self._inputs(x))))[0]
-        return found
+    def read(self, x: Tensor, state: State | None = None, real: Tensor | None = None) -> tuple[Tensor, State]:
+        """See Generator.read; all steps at once where there is no padding."""
+        if real is not None:
+            return super().read(x, state, real)
+        first: Any = state[0] if state is not None and self.config.cell == "gru" else state
+        found, last = self.rnn(self.dropout(self.embedding(x)), first)
+        return found, last if isinstance(last, tuple) else (last,)
 
     def _start(self, rows: int) -> State:
         shape = (self.config.num_layers, rows, self.config.hidden_dim)
