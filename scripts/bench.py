@@ -1,6 +1,6 @@
 """Time what the packages do beside the plain form of each, in one process, and say how far it is from its floor.
 
-    python scripts/bench.py                                   everything, an hour or so on a CPU
+    python scripts/bench.py                                   everything; the plain forms are slow
     python scripts/bench.py rollouts rewards --threads 1
     python scripts/bench.py generator-step --device cuda --json out.json
 

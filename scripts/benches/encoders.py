@@ -9,7 +9,7 @@ lists of words in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from .material import prose
 from .timing import Row, Setting, same
 
 LENGTH = 30
+PRECISIONS = {"fp32": (torch.float32, 1e-4), "bf16": (torch.bfloat16, 2e-2)}  # and how near they come
 
 
 class Plain(nn.Module):
@@ -65,6 +66,10 @@ def skipthought(s: Setting) -> SkipThought:
     return SkipThought(config, prose(s), workers, length=LENGTH, seed=0)
 
 
+def autocast(s: Setting, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(s.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
 def some_steps(made: SkipThought, count: int) -> list[int]:
     """Steps of the first epoch whose sentences are as long, together, as those of all: the short, the middling and the long."""
     made.batches.indices(0)
@@ -91,29 +96,29 @@ def skipthought_train(s: Setting) -> Iterator[Row]:
         nn.utils.clip_grad_norm_(plain.parameters(), c.clip)
         optimizer.step()
 
-    triples = made.triples[: c.batch]
-    before, after, *_ = made.losses(corpus.train, triples, True)
-    theirs = plain.loss(*rows(0))
-    told = same("loss over all words", before + after, theirs)
-    weights = [made.model.encoder.embedding.weight, made.model.out.weight]
-    ours = torch.autograd.grad(before + after, weights)
-    told += "; " + same("gradient", ours, torch.autograd.grad(theirs, [plain.embedding.weight, plain.out.weight]))
-    steps = some_steps(made, 2 if s.quick else 9)
-    for precision in ("fp32", "bf16"):
-        low = precision == "bf16"
+    def compared(dtype: torch.dtype, tolerance: float) -> str:
+        theirs = plain.loss(*rows(0))
+        with autocast(s, dtype):
+            before, after, *_ = made.losses(corpus.train, made.triples[: c.batch], True)
+        told = same("loss over all words", before + after, theirs, tolerance)
+        ours = torch.autograd.grad(before + after, [made.model.encoder.embedding.weight, made.model.out.weight])
+        slope = torch.autograd.grad(theirs, [plain.embedding.weight, plain.out.weight])
+        return f"{told}; {same('gradient', ours, slope, tolerance)}"
 
-        def our_steps(low: bool = low) -> None:
-            with torch.autocast(s.device.type, torch.bfloat16) if low else nullcontext():
-                for i in steps:
-                    made.step(i)
+    def our_steps(dtype: torch.dtype) -> None:
+        with autocast(s, dtype):
+            for i in steps:
+                made.step(i)
 
-        floor, made_of = s.counted(our_steps, torch.bfloat16 if low else torch.float32)
+    steps, told = some_steps(made, 2 if s.quick else 9), {name: compared(*how) for name, how in PRECISIONS.items()}
+    flop = s.counted(lambda: our_steps(torch.float32)) / len(steps)
+    for precision, (dtype, _) in PRECISIONS.items():
         yield s.row(
             f"skipthought-train, {precision}",
             f"{c.batch} triples, V {corpus.vocab_size}, D {c.hidden_dim}, mean {corpus.train.lengths().mean():.1f} tokens, "
             f"{c.sampled} words sampled; ours is the mean of {len(steps)} steps",
-            our_steps, plain_step, told, amount=c.batch, unit="triples", share=len(steps),
-            floor=(floor / len(steps), f"{made_of}, {len(steps)} steps"),
+            lambda dtype=dtype: our_steps(dtype), plain_step, told[precision], amount=c.batch, unit="triples", share=len(steps),
+            floor=s.operations(flop, "our own products of a step", dtype),
         )  # fmt: skip
 
 
@@ -138,19 +143,17 @@ def skipthought_encode(s: Setting) -> Iterator[Row]:
             found.append(plain.encode(x.to(s.device)))
         return torch.cat(found)
 
-    few = texts[:64]
-    told = same("vectors", encoder.encode(few, max_length=LENGTH), plain_encode(few), 1e-3)
-    part = min(count, 512)
-    for precision in ("fp32", "bf16"):
+    def our_encode(some: list[str], precision: Any) -> np.ndarray:
+        found: np.ndarray = encoder.encode(some, precision=precision, max_length=LENGTH)
+        return found
 
-        def our_encode(precision=precision) -> None:
-            encoder.encode(texts, precision=precision, max_length=LENGTH)
-
-        floor = s.counted(our_encode, torch.bfloat16 if precision == "bf16" else torch.float32)
+    few, part, flop = texts[:64], min(count, 512), s.counted(lambda: our_encode(texts, "fp32"))
+    for precision, (dtype, tolerance) in PRECISIONS.items():
         yield s.row(
             f"skipthought-encode, {precision}", f"{count:,} sentences, D {made.config.hidden_dim}; plain: {part} of them",
-            our_encode, lambda: plain_encode(texts[:part]), told, amount=count, unit="sentences", plain_share=part / count,
-            floor=floor,
+            lambda precision=precision: our_encode(texts, precision), lambda: plain_encode(texts[:part]),
+            same("vectors", our_encode(few, precision), plain_encode(few), tolerance), amount=count, unit="sentences",
+            plain_share=part / count, floor=s.operations(flop, "our own products", dtype),
         )  # fmt: skip
 
 

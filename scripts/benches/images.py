@@ -148,7 +148,7 @@ def cgan_step(s: Setting) -> Iterator[Row]:
     plain = PlainCGAN(made)
     yield s.row(
         "cgan-step", f"{c.size} x {c.size}, B {c.batch}, widths {c.width} and {c.d_width}: a step of D and one of G", both,
-        lambda: plain.round(plain_pairs(made.data, 0, c.size)), told, amount=c.batch, unit="images", floor=s.counted(both),
+        lambda: plain.round(plain_pairs(made.data, 0, c.size)), told, amount=c.batch, unit="images", floor=s.own_products(both),
     )  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def stage_two(s: Setting) -> Iterator[Row]:
     yield s.row(
         "stackgan-step, stage II", f"{c.size} x {c.size}, B {c.batch}, widths {c.width} and {c.d_width}: a step of D and of G",
         both, lambda: plain.round(plain_pairs(made.data[1], 0, c.size)), told, amount=c.batch, unit="images",
-        floor=s.counted(both),
+        floor=s.own_products(both),
     )  # fmt: skip
 
 
@@ -288,5 +288,5 @@ def tree(s: Setting) -> Iterator[Row]:
 
     yield s.row(
         "stackgan-step, tree", f"{told_sizes} pixels, B {c.batch}, widths {c.width} and {c.d_width}: a step of every D and of G",
-        all_of_them, plain_round, told, amount=c.batch, unit="images", floor=s.counted(all_of_them),
+        all_of_them, plain_round, told, amount=c.batch, unit="images", floor=s.own_products(all_of_them),
     )  # fmt: skip

@@ -113,5 +113,5 @@ def maskgan_step(s: Setting) -> Iterator[Row]:
     told = f"{filled}; {same('losses', [d, v, g], theirs)}"
     yield s.row(
         "maskgan-step", f"B {config.batch}, T {z.length}, V {z.vocab}, H {config.embedding_dim}: D, critic and G",
-        both, lambda: plain.round(x, present), told, amount=1, unit="rounds", floor=s.counted(both),
+        both, lambda: plain.round(x, present), told, amount=1, unit="rounds", floor=s.own_products(both),
     )  # fmt: skip

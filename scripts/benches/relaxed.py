@@ -130,7 +130,7 @@ def gumbel_step(s: Setting) -> Iterator[Row]:
 
     yield s.row(
         "gumbel-step", f"B {z.batch}, T {z.length}, V {z.vocab}: a step of G and one of D, straight-through", both, plain.round,
-        told, amount=1, unit="rounds", floor=s.counted(both),
+        told, amount=1, unit="rounds", floor=s.own_products(both),
     )  # fmt: skip
 
 
@@ -151,5 +151,5 @@ def relgan_step(s: Setting) -> Iterator[Row]:
 
     yield s.row(
         "relgan-step", f"B {z.batch}, T {z.length}, V {z.vocab}, {c.representations} representations: a step of G and one of D",
-        both, plain.round, told, amount=1, unit="rounds", floor=s.counted(both),
+        both, plain.round, told, amount=1, unit="rounds", floor=s.own_products(both),
     )  # fmt: skip

@@ -113,14 +113,18 @@ class Setting:
         """A floor of so many bytes read and written at the rate of a copy."""
         return size / self.byte_rate(), f"{short(size)}B ({told}) at {short(self.byte_rate())}B/s"
 
-    def counted(self, work: Callable[[], object], dtype: torch.dtype = torch.float32) -> tuple[float, str]:
-        """A floor of all matrix products and convolutions that some work of ours does, counted as it runs."""
+    def counted(self, work: Callable[[], object]) -> float:
+        """Operations of all matrix products and convolutions in some work, counted as it runs."""
         with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
             warnings.simplefilter("ignore")  # of a kind of GPU that is not there
             # the fused kernels of recurrent layers are opaque to the counter
             with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
                 work()
-        return self.operations(counter.get_total_flops(), "our own products", dtype)
+        return float(counter.get_total_flops())
+
+    def own_products(self, work: Callable[[], object]) -> tuple[float, str]:
+        """A floor of all products in some work of ours."""
+        return self.operations(self.counted(work), "our own products")
 
     def row(
         self,
