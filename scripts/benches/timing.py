@@ -98,7 +98,7 @@ class Setting:
     def byte_rate(self) -> float:
         """Bytes a second that a copy in memory reads and writes, piece by piece of arrays beyond all caches."""
         if "bytes" not in self._rates:
-            a = torch.zeros((1 << 22) if self.quick else (1 << 29), dtype=torch.uint8, device=self.device)
+            a = torch.ones((1 << 22) if self.quick else (1 << 29), dtype=torch.uint8, device=self.device)
             pieces = zip(torch.empty_like(a).split(1 << 24), a.split(1 << 24), strict=True)
             copies = [lambda to=to, of=of: to.copy_(of) for to, of in pieces]
             self._rates["bytes"] = 2 * min(a.numel(), 1 << 24) / self.best(*copies, times=2)
