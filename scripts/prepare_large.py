@@ -20,15 +20,15 @@ import numpy as np
 import psutil
 
 
-def write(path: Path, size: int, lines: bool, seed: int = 0) -> None:
-    """A file of at least ``size`` bytes; a sentence a line, or four of them as prose."""
+def write(path: Path, size: int, lines: bool, seed: int = 0, words: int = 200_000) -> None:
+    """A file of at least ``size`` bytes of so many different words; a sentence a line, or four of them as prose."""
     r = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    words = np.array(["".join(r.choice(letters, n)) for n in r.integers(2, 10, 200_000)])
+    known = np.array(["".join(r.choice(letters, n)) for n in r.integers(2, 10, words)])
     with open(path, "w", encoding="utf-8") as file:
         while file.tell() < size:
-            ranks = np.minimum((r.pareto(1.0, 500 * 24) + 1).astype(int), len(words)) - 1
-            found = [" ".join(s).capitalize() + "." for s in words[ranks].reshape(500, 24)]
+            ranks = np.minimum((r.pareto(1.0, 500 * 24) + 1).astype(int), len(known)) - 1
+            found = [" ".join(s).capitalize() + "." for s in known[ranks].reshape(500, 24)]
             joined = found if lines else [" ".join(found[k : k + 4]) for k in range(0, 500, 4)]
             each = len(joined) // 10
             file.writelines("\n".join(joined[k : k + each]) + "\n\n" for k in range(0, len(joined), each))

@@ -70,6 +70,15 @@ def test_held_out_figures_come_with_the_grids_and_change_nothing(folder, run, tm
     assert not (run / "eval").exists()
 
 
+def test_a_profile_changes_nothing(folder, run, tmp_path):
+    done = bridge("train", "cgan", "--data", folder, "--run", tmp_path / "r", *TINY, "--profile")
+    assert done.returncode == 0, done.stderr
+    assert "5 steps took" in done.stderr
+    events = [e.get("name") for e in json.loads((tmp_path / "r" / "profile.json").read_text())["traceEvents"]]
+    assert events.count("Optimizer.step#Adam.step") == 5
+    assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+
+
 def files(path):
     return {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()}
 

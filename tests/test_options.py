@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -48,6 +49,34 @@ def test_tensorboard(corpus, tmp_path):
     events.Reload()
     rows = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
     assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("g/nll")] == [(r["step"], r["g/nll"]) for r in rows]
+
+
+def test_a_profile_changes_nothing(text, tmp_path, capsys):
+    """Same metrics and weights; a trace of five steps with the operations of the training; a resumed run is not looked at."""
+    for name, words in (("off", []), ("on", ["--profile"])):
+        assert textgan("train", "mle", "--data", text, "--run", tmp_path / name, *WORDS, "--epochs", "2", *words) == 0
+    told = capsys.readouterr().err
+    for file in ("metrics.jsonl", "checkpoints/00000012/generator/model.safetensors"):
+        assert (tmp_path / "on" / file).read_bytes() == (tmp_path / "off" / file).read_bytes()
+    assert not (tmp_path / "off" / "profile.json").exists()
+    events = [e.get("name") for e in json.loads((tmp_path / "on" / "profile.json").read_text())["traceEvents"]]
+    assert events.count("Optimizer.step#Adam.step") == 5
+    assert told.count("the dearest operations") == 1
+    rows = re.findall(r"^  (\S.*?) +([\d.]+) s +([\d.]+)% +(\d+) calls$", told, re.MULTILINE)
+    assert len(rows) == 5
+    assert rows == sorted(rows, key=lambda row: -float(row[1]))
+    assert 0 < sum(float(row[2]) for row in rows) <= 100
+    (tmp_path / "on" / "profile.json").unlink()
+    assert textgan("resume", tmp_path / "on") == 0
+    assert not (tmp_path / "on" / "profile.json").exists()
+
+
+def test_a_run_too_short_for_a_profile_says_so(text, tmp_path, capsys):
+    for until in (2, 5):
+        run = tmp_path / str(until)
+        assert textgan("train", "mle", "--data", text, "--run", run, *WORDS, "--profile", "--until", until) == 0
+        assert f"it takes 9 steps, and only {until} were done" in capsys.readouterr().err
+        assert not (run / "profile.json").exists()
 
 
 def test_a_run_from_the_settings_of_another(text, tmp_path):

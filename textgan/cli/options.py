@@ -65,6 +65,9 @@ class RunOptions:
     """Stop after this many steps; the command resume goes on."""
     tensorboard: bool = False
     """Also write TensorBoard files (needs the extra [tensorboard])."""
+    profile: bool = False
+    """Look where the time of five steps goes, after four to warm up: RUN/profile.json is a trace for ui.perfetto.dev or
+    chrome://tracing, and the five dearest operations are told. The result of the training is the same."""
     dry_run: bool = False
     """Prepare the data, say what would be done, and stop."""
 

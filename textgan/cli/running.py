@@ -97,7 +97,7 @@ def from_config(argv: list[str], name: str, options: Any) -> tuple[list[str], An
         other = saved.get("algorithm") if isinstance(saved, dict) else saved
         raise UserError(f"--config {path} belongs to another algorithm; expected {name}; received {other!r}")
     parts = {f.name: build(f.metadata["nested"][0], saved.get(f.name, {}), path) for f in dataclasses.fields(options)}
-    parts["train"] = dataclasses.replace(parts["train"], run="")
+    parts["train"] = dataclasses.replace(parts["train"], run="", profile=False)
     return argv[:place] + argv[place + 2 :], options(**parts)
 
 
@@ -158,7 +158,8 @@ def to_the_end(made: Any, path: Path, options: RunOptions, workers: Any, prog: s
     try:
         steps = fit(
             made, Run.open(path, options.keep), workers, seed=options.seed, until=options.until, log_every=options.log_every,
-            save_minutes=options.save_minutes, precision=options.precision, tensorboard=options.tensorboard, **settings,
+            save_minutes=options.save_minutes, precision=options.precision, tensorboard=options.tensorboard,
+            profile=options.profile, **settings,
         )  # fmt: skip
         workers.agree(0)  # nobody leaves while another still writes
     except torch.OutOfMemoryError as error:
@@ -211,6 +212,6 @@ def reopen(given: ResumeOptions, find: Callable[[str], Any], options: Mapping[st
     parts = {part: build(kind, saved[part], path) for part, kind in {**options, "config": algorithm.Config}.items()}
     train = parts["train"]
     parts["train"] = dataclasses.replace(
-        train, until=given.until, device=given.device or train.device, threads=given.threads or train.threads
+        train, until=given.until, device=given.device or train.device, threads=given.threads or train.threads, profile=False
     )
     return algorithm, parts

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .player import Player
+from .profile import Watch
 from .run import Run, lines
 from .workers import Workers, fold
 
@@ -164,6 +165,7 @@ def fit(
     samples: int = 20,
     precision: str = "fp32",
     tensorboard: bool = False,
+    profile: bool = False,
     progress: bool = True,
     finish: Callable[[Path], None] = lambda folder: None,
 ) -> int:
@@ -184,6 +186,7 @@ def fit(
         samples: how many samples are written each time.
         precision: "fp32" or "bf16" (autocast).
         tensorboard: also write TensorBoard files.
+        profile: look where the time of the first steps goes, and write RUN/profile.json.
         progress: show a bar or plain lines.
         finish: see Run.save.
 
@@ -203,6 +206,7 @@ def fit(
 
         writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=step)
     bar = Progress(end, step, progress and workers.main)
+    watch = Watch(run.path / "profile.json", workers.device) if profile and workers.main else None
     autocast = torch.autocast(workers.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
     def check() -> None:
@@ -258,6 +262,8 @@ def fit(
                     with autocast:
                         metrics = stage.step(i)
                     step += 1
+                    if watch:
+                        watch.step()
                     unit_done, last = (i + 1) % stage.unit == 0, i + 1 == stage.steps
                     logging = stage.always(i) or any(stage.within(i, every) for every in (log_every, stage.unit, stage.steps))
                     if logging:
@@ -291,6 +297,8 @@ def fit(
                 first += stage.steps
     finally:
         bar.close()
+        if watch:
+            watch.close()
         if writer:
             writer.close()
     return step
