@@ -6,6 +6,8 @@ import json
 import pytest
 import torch
 
+from textgan import tokenizers
+from textgan.cli.filling import after_blank
 from textgan.discriminators import MaskDiscriminator, MaskDiscriminatorConfig
 from textgan.estimators import discounted_returns, policy_gradient
 from textgan.evaluate import fill_nll, nll_test
@@ -219,6 +221,16 @@ def test_fill_from_the_command_line(run):
     judged = json.loads(textgan("evaluate", run, "-n", 20, "--json").stdout)["model"]
     assert judged["fill_perplexity"] < judged["fill_perplexity_random"]
     assert "generated" not in textgan("generate", run, "-n", 2).stderr
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "bpe"])
+def test_what_stands_right_behind_a_blank(kind):
+    tokenizer = tokenizers.train(kind, ["a man, a dog . a cat.", "a man's dog."] * 3, 300)
+    for text in (". a dog", " . a dog", ", a man."):
+        ids = after_blank(tokenizer, text)
+        assert tokenizer.unk not in ids
+        assert tokenizer.decode([*tokenizer.encode("cat"), *ids]) == "cat" + text
+    assert kind != "word" or after_blank(tokenizer, ".") != tokenizer.encode(".")
 
 
 def test_mistakes_are_told_in_one_line(run, text, tmp_path):

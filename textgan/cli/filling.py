@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -69,7 +69,7 @@ def fill(argv: list[str]) -> int:
         if place % 2:
             ids += [-1] * int(part or 1)
         elif part.strip():
-            ids += tokenizer.encode(part.strip())
+            ids += after_blank(tokenizer, part) if place else tokenizer.encode(part.strip())
     if -1 not in ids:
         raise UserError(f"there is no blank in the sentence; expected ___ or ___3 in it; received {given.text!r}")
     if len(ids) >= length:
@@ -94,3 +94,9 @@ def fill(argv: list[str]) -> int:
         else:
             sys.stdout.write(text + "\n")
     return 0
+
+
+def after_blank(tokenizer: Any, text: str) -> list[int]:
+    """Ids of text that follows a blank as it would follow a word: "." right behind it is another token than " ."."""
+    word, joined = tokenizer.encode("a"), tokenizer.encode("a" + text.rstrip())
+    return list(joined[len(word) :] if joined[: len(word)] == word else tokenizer.encode(text.strip()))
