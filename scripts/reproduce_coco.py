@@ -121,13 +121,11 @@ def filling_table(a: argparse.Namespace) -> str:
         return ""
     found = [json.loads(p.read_text()) for p in sorted((run / "eval").glob("[0-9]*.json"))]
     start = [e for e in found if e["stage"] == "in_filling"][-1]
-    best = min((e for e in found if e["stage"] == "adversarial"), key=lambda e: e["fill_nll"])
     values = {
         "random tokens": start["fill_perplexity_random"],
         "random tokens, at the frequencies of the training text": math.exp(unigram(run)),
         "after in-filling by maximum likelihood": start["fill_perplexity"],
         "after the game": found[-1]["fill_perplexity"],
-        "the same, best of its evaluations": best["fill_perplexity"],
     }
     lines = [
         "",
