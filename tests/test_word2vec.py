@@ -96,7 +96,7 @@ def test_evaluate_gives_the_figures_of_training(text, tmp_path, capsys):
     ]
     assert textgan("train", "skipthought", *base, "--run", tmp_path / "s") == 0
     capsys.readouterr()
-    assert textgan("evaluate", tmp_path / "s") == 0
+    assert textgan("evaluate", tmp_path / "s", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     last = json.loads(sorted((tmp_path / "s" / "eval").iterdir())[-1].read_text())
     assert found["nll_next"] == pytest.approx(last["nll_next"], rel=1e-6)
