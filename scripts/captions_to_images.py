@@ -1,7 +1,8 @@
 """Captions to images on two CPU cores, end to end: data, an encoder of their captions, a CGAN, its figures and a grid.
 
-    python scripts/captions_to_images.py shapes
     python scripts/captions_to_images.py faces
+    python scripts/captions_to_images.py shapes
+    python scripts/captions_to_images.py shapes --labels       attributes instead of sentences
 
 It runs the commands that it prints, and goes on where it was stopped. The images are 32 x 32. The encoder is a Skip-Thought that
 learns from the captions themselves: those of one image follow each other, so that it learns which sentences mean the same.
@@ -20,11 +21,18 @@ from commands import command, train
 
 CAPTIONS = """--column captions --split line --lowercase --vocab-size 2000 --embeddings none --embedding-dim 100 --hidden-dim 300
     --epochs 6"""
-IMAGES = """--size 32 --recipe paper --batch 32 --interpolation 0 --variety 0.2 --lr 0.0005 --halve-every 4000 --ema 0.998
-    --width 32 --d-width 32"""
+IMAGES = """--size 32 --recipe paper --batch 32 --interpolation 0 --lr 0.0005 --ema 0.998 --width 32 --d-width 32"""
+SCHEDULES = {
+    "shapes": "--variety 0.1 --halve-every 5000 --steps 21000",
+    "faces": "--variety 0.2 --halve-every 4000 --steps 12000",
+}
 PROMPTS = {
     "shapes": ("a large red circle", "a small blue square", "the green star is left of the small black ring"),
     "faces": ("a face with long red hair and glasses", "a dark face with short blond hair", "a face with long blue hair"),
+}
+LABELS = {
+    "shapes": ("colour: red; kind: circle; size: large", "colour: blue; kind: square; size: small"),
+    "faces": ("hair colour: red; hair length: long; glasses: yes", "hair colour: blond; hair length: short; skin colour: dark"),
 }
 
 
@@ -34,19 +42,23 @@ def main() -> None:
     parser.add_argument("name", choices=list(PROMPTS))
     parser.add_argument("--out", type=Path, default=Path("runs/captions"))
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--steps", type=int, default=12_000, help="of the generator")
+    parser.add_argument("--labels", action="store_true", help="condition on the attributes, not on sentences")
+    parser.add_argument("--steps", type=int, help="of the generator, instead of the schedule's")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 4))
     a = parser.parse_args()
-    data, encoder, run = (str(a.out / f"{a.name}{part}") for part in ("", "-encoder", "-cgan"))
+    data, encoder, run = (str(a.out / f"{a.name}{part}") for part in ("", "-encoder", "-labels" if a.labels else "-cgan"))
     threads = ("--threads", str(a.threads))
     if not (Path(data) / "metadata.jsonl").is_file():
         command("image-bridge", "data", a.name, data, "--images", str(a.images), "--size", "32")
-    train("textgan", "skipthought", encoder, *threads, "--data", f"{data}/metadata.jsonl", *shlex.split(CAPTIONS))
+    if not a.labels:
+        train("textgan", "skipthought", encoder, *threads, "--data", f"{data}/metadata.jsonl", *shlex.split(CAPTIONS))
     began = time.monotonic()
-    train("image-bridge", "cgan", run, *threads, "--data", data, "--text", encoder, *shlex.split(IMAGES), "--steps", str(a.steps))
+    settings = shlex.split(f"{IMAGES} {SCHEDULES[a.name]}") + (["--steps", str(a.steps)] if a.steps else [])
+    train("image-bridge", "cgan", run, *threads, "--data", data, "--text", "labels" if a.labels else encoder, *settings)
     print(f"{(time.monotonic() - began) / 60:.0f} minutes of training the GAN")
     command("image-bridge", "evaluate", run)
-    command("image-bridge", "generate", run, *PROMPTS[a.name], "-n", "8", "--out", f"{run}/prompts.png")
+    prompts = LABELS[a.name] if a.labels else PROMPTS[a.name]
+    command("image-bridge", "generate", run, *prompts, "-n", "8", "--out", f"{run}/prompts.png")
     command("image-bridge", "report", run)
 
 
