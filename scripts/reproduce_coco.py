@@ -30,8 +30,8 @@ SETTINGS = {  # name of the run: method, short schedule, that of --full, always
     "seqgan": ("seqgan", SEQGAN, "", ""),
     "constant": ("seqgan", SEQGAN, "", "--reward constant"),
     "gumbel": ("gumbel", "", "--rounds 10000", ""),
-    "relgan": ("relgan", "--rounds 60 --d-steps 1", "--pretrain-epochs 150 --rounds 2000", ""),
-    "maskgan": ("maskgan", "--fill-epochs 6", "--lm-epochs 20 --fill-epochs 20 --rounds 100000", ""),
+    "relgan": ("relgan", "--pretrain-epochs 6 --rounds 60 --d-steps 1", "--pretrain-epochs 150 --rounds 2000", ""),
+    "maskgan": ("maskgan", "--fill-epochs 6 --rounds 60", "--lm-epochs 20 --fill-epochs 20 --rounds 100000", ""),
 }
 NAMES = {
     "seqgan": "SeqGAN", "constant": "constant reward, no discriminator", "gumbel": "Gumbel-softmax GAN", "relgan": "RelGAN",
