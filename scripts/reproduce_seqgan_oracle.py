@@ -7,8 +7,8 @@ Trains with `textgan train`, several runs at a time, goes on where it was stoppe
 ended before are in it too. The default is a schedule that fits three seeds into two hours on two cores: for SeqGAN 40 epochs of
 pretraining instead of 120, and for D two rounds of pretraining instead of 50, 2,000 negatives instead of 10,000, one epoch and
 one set a round instead of 3 and 5; 50 rounds instead of 200. --full is the papers'. The generators of SeqGAN and of its controls
-start from the same pretrained one. RelGAN takes about 35 minutes a seed more: 8 epochs of pretraining instead of 150, 300 rounds
-instead of 3,000, one step of D a round instead of 5.
+start from the same pretrained one. RelGAN took 67 minutes more for one seed beside other work: 8 epochs of pretraining instead of
+150, 300 rounds instead of 3,000, one step of D a round instead of 5.
 """
 
 from __future__ import annotations

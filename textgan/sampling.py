@@ -87,6 +87,11 @@ def _draw(p: Tensor, u: Tensor) -> Tensor:
     return chosen * block + _pick(inside, left)[0]
 
 
+def _reach(h: Tensor, weight: Tensor, bias: Tensor) -> float:
+    """No finite number of h W' + b is further from zero (Cauchy and Schwarz)."""
+    return float(h.norm(dim=1).amax() * weight.norm(dim=1).amax() + bias.nan_to_num(neginf=0).abs().amax())
+
+
 @torch.no_grad()
 def project_and_draw(
     h: Tensor,
@@ -116,8 +121,8 @@ def project_and_draw(
         return h.new_zeros(0, dtype=torch.long)
     on_cpu = h.device.type == "cpu"  # elsewhere a question about values would be a wait for the device
     piece = max(16, (CACHE_ELEMENTS if on_cpu else GPU_ELEMENTS) // weight.shape[0])
+    safe = on_cpu and _reach(h, weight, bias) < SAFE * temperature
     h, both = F.pad(h, (0, 1), value=1.0), torch.cat([weight, bias.unsqueeze(1)], 1).t()  # h W' + b as one product
-    safe = on_cpu and h.norm(dim=1).amax() * both.nan_to_num(neginf=0).norm(dim=0).amax() < SAFE * temperature
 
     def weights(part: Tensor) -> Tensor:
         logits = restrict(part @ both, temperature, top_k, top_p).float()

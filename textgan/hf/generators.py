@@ -262,7 +262,7 @@ class MaskForMaskedLM(GeneratorModel):
         x = nn.functional.pad(input_ids, (0, config.length - width), value=config.pad)  # it has learnt to read so many
         present = x != config.vocab_size
         assert isinstance(self.generator, MaskGenerator)
-        filled = self.generator.fill(x.masked_fill(~present, config.pad), present, torch.zeros(x.shape), top_k=1)
+        filled = self.generator.fill(x.masked_fill(~present, config.pad), present, torch.zeros(x.shape, device=x.device), top_k=1)
         logits = self.generator.logits(filled, present)[:, :width]
         return (logits,) if return_dict is False else MaskedLMOutput(logits=logits)
 

@@ -94,14 +94,14 @@ def _signals() -> Iterator[list[int]]:
 def _deterministic(device: torch.device) -> Iterator[None]:
     """On the CPU, sums in the same order every time; without it the gradient of ``x[index]`` depends on how threads meet."""
     settings: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    before = torch.get_deterministic_debug_mode(), settings.fill_uninitialized_memory
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
         settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.set_deterministic_debug_mode(before[0])
         settings.fill_uninitialized_memory = before[1]
 
 
