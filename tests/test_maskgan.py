@@ -245,3 +245,4 @@ def test_mistakes_are_told_in_one_line(run, text, tmp_path):
         assert done.returncode == 2, (words, done.stderr)
         assert told in done.stderr
         assert "Traceback" not in done.stderr
+        assert not (tmp_path / "x").exists()

@@ -128,11 +128,23 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
             config = dataclasses.replace(config, embeddings="none")
         made = algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
         plan(made, "sequences")
-        shutil.rmtree(path / "data")
-        if not any(path.iterdir()):
-            path.rmdir()
+        _remove(path)
         return 0
-    return _fit(path, algorithm, chosen.config, options, workers)
+    try:
+        return _fit(path, algorithm, chosen.config, options, workers)
+    except UserError:  # settings that only the algorithm can judge: what was not begun leaves nothing behind
+        if workers.main and not any((path / name).exists() for name in ("checkpoints", "metrics.jsonl")):
+            _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    """Take back a run that was prepared and not begun; what else lies in its folder stays."""
+    shutil.rmtree(path / "data", ignore_errors=True)
+    for name in ("config.json", "env.json"):
+        (path / name).unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()
 
 
 def describe(corpus: Any) -> str:
