@@ -10,12 +10,15 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from textgan.runtime import frozen, group_mean
 
 Norm = Literal["batch", "spectral", "none"]
+FEATURES = 128  # numbers that a Trunk sees in an image
+LARGEST = 64  # pixels; a Trunk averages larger images down to it
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -146,6 +149,33 @@ def bottleneck(width: int, inner: int, norm: Norm, activation: Callable[[], nn.M
 def tile(h: Tensor, c: Tensor) -> Tensor:
     """A code (B, C) beside every place of h (B, K, S, S): (B, K + C, S, S)."""
     return torch.cat([h, c[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1)
+
+
+class Trunk(nn.Module):
+    """Images of any size to FEATURES numbers, which keep what lies where.
+
+    Args:
+        size: width and height of the images; it looks at the next power of two below, from 8 to LARGEST.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = min(LARGEST, 2 ** max(3, int(math.log2(size))))
+        self.width = FEATURES
+        widths = [self.width >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
+        layers: list[nn.Module] = []
+        for inputs, width in zip([3, *widths], widths, strict=False):
+            for i, (kernel, stride) in ((inputs, (4, 2)), (width, (3, 1))):
+                layers += [nn.Conv2d(i, width, kernel, stride, 1, bias=False), BatchNorm2d(width), nn.ReLU()]
+        last = nn.Linear(16 * self.width, self.width), nn.BatchNorm1d(self.width, affine=False), nn.ReLU()  # KID needs a scale
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), *last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, FEATURES) of images (B, 3, S, S) in [-1, 1]."""
+        if x.shape[-1] != self.size:
+            x = F.interpolate(x, (self.size, self.size), mode="area" if x.shape[-1] > self.size else "bilinear")
+        features: Tensor = self.layers(x)
+        return features
 
 
 class Standardise(nn.Module):

@@ -10,13 +10,16 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from textgan.errors import UserError
 
 from .images import ImageData
+
+if TYPE_CHECKING:
+    from textgan.encoders import SentenceEncoder
 
 FILE = "encoder.json"  # says what kind of encoder lies in a folder
 PIECE = 4096  # captions that are encoded at a time
@@ -132,7 +135,7 @@ class WordMean:
 
 
 class TrainedEncoder:
-    """A quickthought or skipthought run, or a folder of sentence-transformers."""
+    """A quickthought, skipthought or joint run, or a folder of sentence-transformers."""
 
     def __init__(self, folder: Path) -> None:
         from textgan.encoders import load_encoder
@@ -166,6 +169,19 @@ class TrainedEncoder:
             f for folder in folders for f in sorted(folder.rglob("*")) if f.is_file() and f.suffix != ".md" and f.name != FILE
         ]
         return _hash("trained", *(hashlib.sha256(f.read_bytes()).hexdigest() for f in files))
+
+
+class NewEncoder:
+    """An encoder that is trained on these images from the beginning."""
+
+    def __init__(self, model: SentenceEncoder) -> None:
+        self.model = model
+
+    def save(self, folder: Path) -> None:
+        """Write it as TrainedEncoder reads it."""
+        _save(folder, "trained", {"parts": ["part0"]})
+        self.model.parts[0].save_pretrained(folder / "part0")
+        self.model.tokenizers[0].save(folder / "part0")
 
 
 class GivenVectors:
@@ -213,7 +229,7 @@ def load_encoder(spec: str, data: ImageData | None = None) -> TextEncoder:
 
     Args:
         spec: ``bow`` (words of the captions), ``labels`` (attributes), ``words:VECTORS`` (a word2vec run or file), a ``.npy``, a
-            run of quickthought or skipthought, a folder of sentence-transformers, or a folder that ``save`` wrote.
+            run of quickthought, skipthought or joint, a folder of sentence-transformers, or a folder that ``save`` wrote.
         data: what ``bow`` and ``labels`` are made from.
 
     Raises:
@@ -240,8 +256,8 @@ def load_encoder(spec: str, data: ImageData | None = None) -> TextEncoder:
     if path.is_dir():
         return TrainedEncoder(path)
     raise UserError(
-        "--text names what turns captions into vectors; expected bow, labels, words:VECTORS, a run of quickthought or "
-        f"skipthought, a folder of sentence-transformers, or a .npy; received {spec!r}"
+        "--text names what turns captions into vectors; expected bow, labels, words:VECTORS, a run of quickthought, skipthought "
+        f"or joint, a folder of sentence-transformers, or a .npy; received {spec!r}"
     )
 
 

@@ -82,3 +82,21 @@ def colour_consistency(larger: Tensor, smaller: Tensor, mean: float = 1.0, covar
     with torch.autocast(larger.device.type, enabled=False):
         (mu, cov), (low_mu, low_cov) = statistics(larger), statistics(smaller.detach())
     return mean * F.mse_loss(mu, low_mu) + covariance * F.mse_loss(cov, low_cov)
+
+
+def joint_embedding(scores: Tensor, alike: Tensor, loss: Literal["softmax", "hinge"]) -> Tensor:
+    """How badly images and captions find each other, as the sum of both directions.
+
+    Args:
+        scores: (B, B), of image i (row) for caption j; its own is caption i.
+        alike: (B, B), true where another caption is true of the image as well: neither right nor wrong.
+        loss: "hinge": max(0, 1 + best wrong score - own) (Reed et al., CVPR 2016, the structured hinge); "softmax": cross-entropy
+            of the own one among all.
+    """
+    if loss == "softmax":
+        known = scores.masked_fill(alike, -torch.inf)
+        own = torch.arange(len(scores), device=scores.device)
+        return F.cross_entropy(known, own) + F.cross_entropy(known.T, own)
+    own_score = scores.diagonal()
+    wrong = scores.masked_fill(alike, -torch.inf).fill_diagonal_(-torch.inf)
+    return sum(((1 + wrong.amax(k) - own_score).relu().mean() for k in (0, 1)), scores.new_zeros(()))

@@ -59,8 +59,31 @@ class Pixels:
         return chosen.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-class PairData:
-    """What an algorithm trains on: minibatches of pairs, and the captions that samples are drawn for.
+class TrainingImages:
+    """The images that an algorithm trains on.
+
+    Args:
+        data: images and captions.
+        packed: the images at each size.
+        workers: the group of processes.
+        seed: decides the order.
+
+    Attributes:
+        chosen: numbers of the images to train on.
+        meaning: (N,) a number for what each image shows.
+    """
+
+    def __init__(self, data: ImageData, packed: dict[int, np.ndarray], workers: Workers, seed: int = 0) -> None:
+        self.data, self.workers, self.seed = data, workers, seed
+        self.chosen = data.usable(held_out=False)
+        if len(self.chosen) < 2:
+            raise UserError(f"{data.path} has {len(self.chosen)} images to train on; expected two or more")
+        self.pixels = {size: Pixels(array, workers.device) for size, array in packed.items()}
+        self.meaning = meanings(data)
+
+
+class PairData(TrainingImages):
+    """Images with the vectors of their captions: minibatches of pairs, and the captions that samples are drawn for.
 
     Args:
         data: images and captions.
@@ -80,13 +103,8 @@ class PairData:
         self, data: ImageData, captions: CaptionVectors, packed: dict[int, np.ndarray], workers: Workers,
         *, wrong: Wrong = "roll", mean_of: int = 1, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.data, self.captions, self.workers = data, captions, workers
-        self.wrong, self.mean_of, self.seed = wrong, mean_of, seed
-        self.chosen = data.usable(held_out=False)
-        if len(self.chosen) < 2:
-            raise UserError(f"{data.path} has {len(self.chosen)} images to train on; expected two or more")
-        self.pixels = {size: Pixels(array, workers.device) for size, array in packed.items()}
-        self.meaning = meanings(data)
+        super().__init__(data, packed, workers, seed)
+        self.captions, self.wrong, self.mean_of = captions, wrong, mean_of
         if wrong == "class":
             if "class" not in data.attributes:
                 known = ", ".join(data.attributes) or "none"

@@ -18,7 +18,7 @@ from textgan.runtime.workers import fold
 
 from .generators import Generator
 from .grids import grid
-from .pairs import PairData
+from .pairs import PairData, TrainingImages
 
 ROWS, COLUMNS = 8, 8  # captions, and images that are drawn of each
 LEAST, MOST = 64, 128  # pixels of an image in the grid: smaller ones are enlarged, larger ones reduced
@@ -58,6 +58,25 @@ class Preview:
         out = io.BytesIO()
         grid(rows, self.captions, headings=["real"]).save(out, "PNG")
         return out.getvalue()
+
+
+def nearest_images(images: TrainingImages, among: np.ndarray, scores: np.ndarray, size: int) -> bytes:
+    """A PNG file: a row a caption, its own image first, then those that it is nearest to.
+
+    Args:
+        images: of a data set.
+        among: (n,) numbers of the images that are looked for among each other.
+        scores: (n, n) of the first caption of image i for image j.
+        size: of the images.
+    """
+    rows, captions, packed = [], [], images.pixels[size].packed
+    for i in np.unique(np.linspace(0, len(among) - 1, ROWS).astype(int)):
+        best = among[(-scores[i]).argsort(kind="stable")[:COLUMNS]]
+        rows.append([_fitted(packed[k]) for k in (among[i], *best)])
+        captions.append(images.data.captions[among[i]][0])
+    out = io.BytesIO()
+    grid(rows, captions, headings=["own"]).save(out, "PNG")
+    return out.getvalue()
 
 
 def _fitted(image: np.ndarray) -> Image.Image:

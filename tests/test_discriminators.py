@@ -38,3 +38,31 @@ def test_they_are_single_precision_under_autocast(judge):
     with torch.autocast("cpu", torch.bfloat16):
         low = judge.probability(x)
     assert torch.allclose(low, judge.probability(x), atol=1e-6)
+
+
+def test_the_largest_responses_and_their_gradients_are_those_of_unfolded_windows(judge):
+    """Of tokens by our own function, of vectors by autograd; equal windows share a gradient."""
+    x = torch.randint(0, 30, (5, 8), generator=torch.Generator().manual_seed(1))
+    x[0] = 3  # every window is the same
+    judge.out.weight.data.mul_(10)
+    found = {}
+    for name, given in (("tokens", x), ("vectors", torch.nn.functional.one_hot(x, 30).double())):
+        judge.zero_grad()
+        logit = judge(given)
+        (logit * torch.arange(1.0, 6.0).double()).sum().backward()
+        found[name] = [logit.detach()] + [p.grad.clone() for p in judge.parameters()]
+    assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-12) for a, b in zip(found["tokens"], found["vectors"], strict=True))
+    assert all(a.any() for a in found["tokens"])
+    weights = [layer.weight.detach().requires_grad_() for layer in judge.convolutions]
+    e = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(2)).double().requires_grad_()
+    assert torch.autograd.gradcheck(discriminators.LargestResponses.apply, (e, *weights))
+
+
+def test_the_gradient_of_a_gradient_goes_through_vectors_only(judge):
+    e = torch.nn.functional.one_hot(torch.randint(0, 30, (2, 8)), 30).double().requires_grad_()
+    (grad,) = torch.autograd.grad(judge(e).sum(), e, create_graph=True)
+    grad.square().sum().backward()
+    assert judge.convolutions[0].weight.grad.any()
+    (grad,) = torch.autograd.grad(judge(torch.zeros(2, 8, dtype=torch.long)).sum(), judge.embedding.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.square().sum().backward()

@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_algorithm_is_here():
-    assert set(TINY) == set(ALGORITHMS)
+    assert {*TINY, "joint"} == set(ALGORITHMS), "what trains an encoder has tests/test_joint.py"
 
 
 @EVERY

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .generators import read, save
@@ -24,6 +26,51 @@ def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
     return found
 
 
+class LargestResponses(torch.autograd.Function):
+    """The largest response (B, sum of maps) of several convolutions on vectors e (B, T, E), each by a weight (maps, width E).
+
+    The windows of all places are laid out once, place by place, as wide as the widest filter: a narrower filter's are the first
+    columns of the first rows. So no product copies anything, forwards or backwards. Equal maxima share a gradient, as in amax.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, e: Tensor, *weights: Tensor) -> Tensor:  # noqa: D102
+        (B, T, E), widest = e.shape, max(weight.shape[1] for weight in weights)
+        padded = F.pad(e, (0, 0, 0, widest // E - 1))
+        windows = padded.as_strided((T, B, widest), (E, padded.stride(0), 1)).contiguous().flatten(0, 1)
+        responses = [_rows(windows, weight, e.shape) @ weight.T for weight in weights]
+        responses = [found.unflatten(0, (-1, B)) for found in responses]  # (T - width + 1, B, maps)
+        largest = [found.amax(0) for found in responses]
+        ctx.save_for_backward(windows, *weights, *responses, *largest)
+        ctx.shape = e.shape
+        return torch.cat(largest, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # noqa: D102
+        windows, *saved = ctx.saved_tensors
+        (B, T, E), count = ctx.shape, len(saved) // 3
+        weights, responses, largest = saved[:count], saved[count : 2 * count], saved[2 * count :]
+        of_weights, of_windows = [], torch.zeros_like(windows)
+        parts = grad.split([len(weight) for weight in weights], 1)
+        for weight, found, best, part in zip(weights, responses, largest, parts, strict=True):
+            at = (found == best).to(grad.dtype)
+            at = at.mul_(part / at.sum(0)).flatten(0, 1)  # ((T - width + 1) B, maps)
+            of_weights.append(at.T @ _rows(windows, weight, ctx.shape))
+            _rows(of_windows, weight, ctx.shape).addmm_(at, weight)
+        of_windows = of_windows.view(T, B, -1, E)
+        of_e = grad.new_zeros(T + of_windows.shape[2] - 1, B, E)
+        for k in range(of_windows.shape[2]):
+            of_e[k : k + T] += of_windows[:, :, k]
+        return of_e[:T].transpose(0, 1), *of_weights
+
+
+def _rows(windows: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+    """The windows ((T - width + 1) B, width E) of a filter (maps, width E) among the widest ones (T B, widest E)."""
+    B, T, E = shape
+    return windows[: (T - weight.shape[1] // E + 1) * B, : weight.shape[1]]
+
+
 @dataclass(frozen=True)
 class CNNHighwayConfig:
     """Sizes of a CNNHighway; defaults are SeqGAN's (appendix, and the authors' code for T = 20)."""
@@ -39,7 +86,7 @@ class CNNHighwayConfig:
 class CNNHighway(nn.Module):
     """Convolutions of many widths, max over time, one highway layer (SeqGAN, section "Discriminative model").
 
-    Windows wider than ``length`` are left out. Each convolution is one matrix product over the unfolded embeddings.
+    Windows wider than ``length`` are left out. Each convolution is one matrix product over the windows of the embeddings.
     """
 
     def __init__(self, config: CNNHighwayConfig) -> None:
@@ -63,14 +110,14 @@ class CNNHighway(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logit (B,) that each sequence of x, tokens (B, T) or vectors over the vocabulary (B, T, V), is real."""
         e = embed(self.embedding, x)  # (B, T, E)
-        pooled = []
-        for layer in self.convolutions:
-            assert isinstance(layer, nn.Linear)
-            width = layer.in_features // self.config.embedding_dim
-            view = e.flatten(1).unfold(1, layer.in_features, self.config.embedding_dim)  # (B, T - width + 1, width E)
-            assert view.shape[1] == x.shape[1] - width + 1
-            pooled.append(F.linear(view, layer.weight).amax(1) + layer.bias)
-        return self._judge(torch.cat(pooled, 1).relu())  # relu and the bias commute with the maximum
+        weights = [layer.get_parameter("weight") for layer in self.convolutions]
+        if x.is_floating_point() or torch.is_autocast_enabled(x.device.type):  # has a gradient of the gradient, and mixes types
+            rows = (e.flatten(1).unfold(1, weight.shape[1], e.shape[2]) for weight in weights)  # (B, T - width + 1, width E) each
+            largest = torch.cat([F.linear(row, weight).amax(1) for row, weight in zip(rows, weights, strict=True)], 1)
+        else:
+            largest = LargestResponses.apply(e, *weights)  # type: ignore[no-untyped-call]
+        bias = torch.cat([layer.get_parameter("bias") for layer in self.convolutions])
+        return self._judge((largest + bias).relu())  # relu and the bias commute with the maximum
 
     def _judge(self, f: Tensor) -> Tensor:
         """Logit (B,) of features (B, F): highway and output."""

@@ -256,10 +256,10 @@ def encoder_folders(path: Path | str) -> list[Path]:
     """
     folder = newest(Path(path))
     found = sorted(p.parent for p in folder.rglob("config.json") if '"textgan-gru-encoder"' in p.read_text(encoding="utf-8"))
-    if not found:
+    if not found or (folder / "env.json").is_file():  # of a run without a checkpoint: what lies there is not trained
         raise UserError(
-            f"{path} holds no sentence encoder; expected a run of quickthought or skipthought, its checkpoint, or a folder of "
-            "sentence-transformers"
+            f"{path} holds no sentence encoder; expected a run of quickthought, skipthought or joint with a checkpoint, or a "
+            "folder of sentence-transformers"
         )
     return found
 

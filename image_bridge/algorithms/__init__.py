@@ -1,4 +1,4 @@
-"""The image GANs by name: a line a method in each dictionary."""
+"""The image GANs, and the encoder that they can take, by name: a line a method in each dictionary."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ ALGORITHMS = {
     "cgan": "image_bridge.algorithms.cgan:CGAN",
     "stackgan": "image_bridge.algorithms.stackgan:StackGAN",
     "stackgan_v2": "image_bridge.algorithms.stackgan_v2:StackGANv2",
+    "joint": "image_bridge.algorithms.joint:Joint",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
     "stackgan": "two stages: a small image of a sentence, then one four times as large (StackGAN, Zhang et al., 2017)",
     "stackgan_v2": "images of several sizes from one trunk, trained together (StackGAN++, Zhang et al., 2019)",
+    "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 
 

@@ -47,7 +47,8 @@ class PairOptions:
     """Folder of images with captions (metadata.jsonl), such as `image-bridge data` writes. Must be given."""
     text: str = "bow"
     """What turns captions into vectors: bow (the words they have), labels (the attributes instead of captions), words:VECTORS,
-    a run of quickthought or skipthought, a folder of sentence-transformers, or a .npy of vectors, one a caption."""
+    a run of quickthought, skipthought or joint, a folder of sentence-transformers, or a .npy of vectors, one a caption. `train
+    joint` trains the encoder of such a run further, or a new one."""
     strict: bool = False
     """Refuse damaged images, instead of skipping them with a count."""
     processes: int = 0
@@ -56,7 +57,7 @@ class PairOptions:
 
 @dataclass(frozen=True)
 class TrainOptions(RunOptions):
-    """How a run of image-bridge goes."""
+    """How a run of a generator goes."""
 
     grids: int = 50
     """Grids of samples that are drawn over the whole training, at even distances."""
@@ -88,13 +89,15 @@ def train(argv: list[str]) -> int:
     algorithm = find(name)
     kind = options_for(algorithm)
     argv, default = from_config(argv[1:], name, kind)
-    example = f"image-bridge train {name} --data shapes --text bow --run runs/a"
+    text = "" if _of_text(algorithm) else " --text bow"
+    example = f"image-bridge train {name} --data shapes{text} --run runs/a"
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
     chosen: Any = parse(kind, argv, f"image-bridge train {name}", description, default)
-    given: TrainOptions = chosen.train
+    given: RunOptions = chosen.train
     check_train(given)
     check_config(chosen.config)
-    positive(given, "grids")
+    if isinstance(given, TrainOptions):
+        positive(given, "grids")
     if chosen.data.processes < 0:
         raise UserError(f"--processes must be 0 or more; received {chosen.data.processes}")
     if not chosen.data.data:
@@ -107,7 +110,13 @@ def train(argv: list[str]) -> int:
 
 def options_for(algorithm: Any) -> Any:
     """All options of training by a method."""
-    return options_of(data=PairOptions(), train=TrainOptions(), config=algorithm.Config())
+    data = PairOptions(**getattr(algorithm, "data_defaults", {}))
+    return options_of(data=data, train=RunOptions() if _of_text(algorithm) else TrainOptions(), config=algorithm.Config())
+
+
+def _of_text(algorithm: Any) -> bool:
+    """Whether it trains an encoder of sentences, and not a generator of images."""
+    return hasattr(algorithm, "new_encoder")
 
 
 def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
@@ -115,28 +124,50 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
 
     from ..captions import load_encoder
 
-    options: TrainOptions = chosen.train
+    options: RunOptions = chosen.train
     workers = start_workers(options)
     data = dataclasses.replace(chosen.data, data=str(Path(chosen.data.data).resolve()), text=_placed(chosen.data.text))
-    pairs, encoder = _pairs(algorithm, chosen.config, data, options, workers, lambda read: load_encoder(data.text, read))
-    made = _made(algorithm, chosen.config, pairs, options, workers)
+
+    def encoder_for(read: Any) -> Any:
+        return (
+            _new_encoder(algorithm, chosen.config, read, options, workers)
+            if data.text == "new"
+            else load_encoder(data.text, read)
+        )
+
+    images, encoder = _images(algorithm, chosen.config, data, options, workers, encoder_for)
+    made = _made(algorithm, chosen.config, images, encoder, options, workers)
     if options.dry_run:
         plan(made, "images")
         return 0
     if workers.main:
         with _new_run(path):
             encoder.save(path / "text")
-            (path / "data.json").write_text(json.dumps(_facts(pairs), indent=1) + "\n", encoding="utf-8")
+            (path / "data.json").write_text(json.dumps(_facts(images), indent=1) + "\n", encoding="utf-8")
             parts = {"data": data, "train": options, "config": chosen.config}
             saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
             Run.create(path, saved, environment(["image-bridge", *sys.argv[1:]], options.seed, workers), options.keep)
     workers.agree(0)  # the others wait for the files
-    return _fit(path, made, pairs, options, workers)
+    return _fit(path, made, images, options, workers)
+
+
+def _new_encoder(algorithm: Any, config: Any, data: Any, options: RunOptions, workers: Any) -> Any:
+    """What ``--text new`` means.
+
+    Raises:
+        UserError: the algorithm trains no encoder.
+    """
+    from ..captions import NewEncoder
+
+    if not _of_text(algorithm):
+        raise UserError("--text new is for `train joint`, which trains an encoder; expected an encoder that is ready")
+    workers.seed(options.seed, 0)
+    return NewEncoder(algorithm.new_encoder(config, data))
 
 
 def _placed(text: str) -> str:
     """What ``--text`` names, so that it is found from another folder too."""
-    if text in ("bow", "labels"):
+    if text in ("bow", "labels", "new"):
         return text
     prefix, path = ("words:", text.removeprefix("words:")) if text.startswith("words:") else ("", text)
     return prefix + str(Path(path).resolve()) if Path(path).exists() else text
@@ -157,13 +188,13 @@ def _new_run(path: Path) -> Iterator[None]:
         raise
 
 
-def _pairs(
-    algorithm: Any, config: Any, given: PairOptions, options: TrainOptions, workers: Any, encoder_for: Callable[[Any], Any]
+def _images(
+    algorithm: Any, config: Any, given: PairOptions, options: RunOptions, workers: Any, encoder_for: Callable[[Any], Any]
 ) -> tuple[Any, Any]:
-    """Minibatches of an algorithm, and the encoder; the first process prepares what the others then find ready."""
+    """What an algorithm trains on, and the encoder; the first process prepares what the others then find ready."""
     from ..captions import CaptionVectors
     from ..images import ImageData
-    from ..pairs import PairData
+    from ..pairs import PairData, TrainingImages
 
     processes = given.processes or os.cpu_count() or 1
     try:
@@ -176,6 +207,8 @@ def _pairs(
         with _told("packing", "images", workers.main) as tell:
             packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         encoder = encoder_for(data)
+        if _of_text(algorithm):
+            return TrainingImages(data, packed, workers, options.seed), encoder
         with _told("encoding", "captions", workers.main) as tell:
             captions = CaptionVectors(data, encoder, tell)
         pairs = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=options.seed)
@@ -185,10 +218,8 @@ def _pairs(
         found = prepared()
         warn_of_damage(found[0].data)
         facts = _facts(found[0])
-        say(
-            f"images to train on: {facts['train']:,}; held out: {facts['test']:,}; captions: {facts['captions']:,}; "
-            f"vectors of {facts['dimension']:,} numbers"
-        )
+        told = f"images to train on: {facts['train']:,}; held out: {facts['test']:,}; captions: {facts['captions']:,}"
+        say(told + (f"; vectors of {facts['dimension']:,} numbers" if "dimension" in facts else ""))
     workers.agree(0)  # the others wait for the files
     return found if workers.main else prepared()
 
@@ -210,23 +241,26 @@ def _told(what: str, unit: str, show: bool) -> Iterator[Callable[[int, int], Non
         bar.close()
 
 
-def _facts(pairs: Any) -> dict[str, Any]:
+def _facts(images: Any) -> dict[str, Any]:
     """What a run keeps of its data, to know them again."""
-    data = pairs.data
-    return {
-        "unit": "images", "train": len(pairs.chosen), "test": len(data.usable(held_out=True)), "damaged": len(data.damaged),
-        "captions": len(pairs.captions.texts), "dimension": pairs.dimension,
+    from ..pairs import PairData
+
+    data = images.data
+    facts = {
+        "unit": "images", "train": len(images.chosen), "test": len(data.usable(held_out=True)), "damaged": len(data.damaged),
+        "captions": sum(map(len, data.captions)),
         "metadata_sha256": hashlib.sha256((data.path / "metadata.jsonl").read_bytes()).hexdigest(),
     }  # fmt: skip
+    return facts | ({"dimension": images.dimension} if isinstance(images, PairData) else {})
 
 
-def _made(algorithm: Any, config: Any, pairs: Any, options: TrainOptions, workers: Any) -> Any:
+def _made(algorithm: Any, config: Any, images: Any, encoder: Any, options: RunOptions, workers: Any) -> Any:
     workers.seed(options.seed, 0)
     try:
-        made = algorithm(config, pairs, workers)
+        made = algorithm(config, images, workers, encoder) if _of_text(algorithm) else algorithm(config, images, workers)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if options.compile:
+    if isinstance(options, TrainOptions) and options.compile:
         for player in made.players.values():
             _compile(player.module)
     return made
@@ -250,24 +284,37 @@ def _calling(forward: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *inputs: forward(*inputs)
 
 
-def _fit(path: Path, made: Any, pairs: Any, options: TrainOptions, workers: Any) -> int:
+def _fit(path: Path, made: Any, images: Any, options: RunOptions, workers: Any) -> int:
+    if _of_text(made):
+        return _fit_encoder(path, made, options, workers)
     from ..evaluate import figures
     from ..preview import Preview, Previewed
+
+    assert isinstance(options, TrainOptions)
 
     def finish(folder: Path) -> None:
         shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
 
     def measured() -> dict[str, float]:
-        return figures(made.kept["generator"], pairs) if workers.main else {}
+        return figures(made.kept["generator"], images) if workers.main else {}
 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
-            figures(made.kept["generator"], pairs, 1, tell=lambda what, done, total: tell(done, total))
-    shown = Previewed(made, Preview(pairs, options.seed), options.grids)
+            figures(made.kept["generator"], images, 1, tell=lambda what, done, total: tell(done, total))
+    shown = Previewed(made, Preview(images, options.seed), options.grids)
     use = f'`image-bridge generate {path} "..." --out a.png` draws'
     return to_the_end(
         shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
     )
+
+
+def _fit_encoder(path: Path, made: Any, options: RunOptions, workers: Any) -> int:
+    def finish(folder: Path) -> None:
+        for config in folder.rglob("config.json"):
+            made.tokenizer.save(config.parent)
+
+    use = f"`image-bridge train cgan --text {path}` draws from its vectors, `textgan nearest {path} TEXT` finds its like"
+    return to_the_end(made, path, options, workers, "image-bridge", use, evaluate=made.evaluate, finish=finish)
 
 
 def _link(source: str, target: str) -> None:
@@ -299,11 +346,11 @@ def resume(argv: list[str]) -> int:
         raise UserError(f"{path} lacks data.json or text/{FILE}, or they are damaged ({error}); start a new run") from error
     source = data.text if kind == "given" else str(path / "text")
     workers = start_workers(options)
-    pairs, _ = _pairs(algorithm, parts["config"], data, options, workers, lambda read: load_encoder(source, read))
-    changed = [name for name, value in _facts(pairs).items() if facts.get(name) != value]
+    images, encoder = _images(algorithm, parts["config"], data, options, workers, lambda read: load_encoder(source, read))
+    changed = [name for name, value in _facts(images).items() if facts.get(name) != value]
     if changed:
         raise UserError(
             f"{data.data} is not what the run was begun with ({', '.join(changed)}); expected the same images and captions; "
             "bring them back, name their folder with --data, or start a new run"
         )
-    return _fit(path, _made(algorithm, parts["config"], pairs, options, workers), pairs, options, workers)
+    return _fit(path, _made(algorithm, parts["config"], images, encoder, options, workers), images, options, workers)

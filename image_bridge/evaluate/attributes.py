@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..blocks import Trunk
 from ..images import ImageData
-from .judges import Trunk, kept
+from .judges import kept
 
 PAIRED = 1000  # captions that are exchanged where all attributes at once are judged: every one with every image
 

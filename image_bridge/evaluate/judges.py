@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from textgan.runtime.workers import fold
 
@@ -20,8 +19,6 @@ from ..blocks import translate_and_cut
 from ..images import ImageData
 
 VERSION = 2  # of the networks and of how they are trained; files of another one are not read
-FEATURES = 128
-LARGEST = 64  # pixels; larger images are averaged down to it
 SEEN = 80_000  # images that a judge is trained on, each as often as that needs
 EPOCHS = 40  # at most so often
 BATCH = 64
@@ -51,33 +48,6 @@ def through(
             found.append(network(x).float().cpu().numpy())
             tell(start + len(x), len(numbers))
     return np.concatenate(found)
-
-
-class Trunk(nn.Module):
-    """Images of any size to FEATURES numbers, which keep what lies where.
-
-    Args:
-        size: width and height of the images; it looks at the next power of two below, from 8 to LARGEST.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = min(LARGEST, 2 ** max(3, int(math.log2(size))))
-        self.width = FEATURES
-        widths = [self.width >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
-        layers: list[nn.Module] = []
-        for inputs, width in zip([3, *widths], widths, strict=False):
-            for i, (kernel, stride) in ((inputs, (4, 2)), (width, (3, 1))):
-                layers += [nn.Conv2d(i, width, kernel, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-        last = nn.Linear(16 * self.width, self.width), nn.BatchNorm1d(self.width, affine=False), nn.ReLU()  # KID needs a scale
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), *last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (B, FEATURES) of images (B, 3, S, S) in [-1, 1]."""
-        if x.shape[-1] != self.size:
-            x = F.interpolate(x, (self.size, self.size), mode="area" if x.shape[-1] > self.size else "bilinear")
-        features: Tensor = self.layers(x)
-        return features
 
 
 def _train(

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..blocks import Trunk
 from ..captions import meanings, split_words
 from ..images import ImageData
-from .judges import Trunk, kept
+from .judges import kept
 
 OTHERS = 99  # captions that an image's own is found among (Xu et al., 2018)
 SPACE = 64  # numbers of an image's and of a caption's vector
