@@ -4,8 +4,8 @@
     python scripts/captions_to_images.py shapes
     python scripts/captions_to_images.py shapes --labels       attributes instead of sentences
 
-It runs the commands that it prints, and goes on where it was stopped. The images are 32 x 32. The encoder is a Skip-Thought that
-learns from the captions themselves: those of one image follow each other, so that it learns which sentences mean the same.
+It runs the commands that it prints, and goes on where it was stopped. The images are 32 x 32. The encoder learns from the images
+which sentences mean what (`image-bridge train joint`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from pathlib import Path
 
 from commands import command, train
 
-CAPTIONS = """--column captions --split line --lowercase --vocab-size 2000 --embeddings none --embedding-dim 100 --hidden-dim 300
-    --epochs 6"""
 IMAGES = """--size 32 --recipe paper --batch 32 --interpolation 0 --lr 0.0005 --ema 0.998 --width 32 --d-width 32"""
 SCHEDULES = {
     "shapes": "--variety 0.1 --halve-every 5000 --steps 21000",
@@ -51,7 +49,7 @@ def main() -> None:
     if not (Path(data) / "metadata.jsonl").is_file():
         command("image-bridge", "data", a.name, data, "--images", str(a.images), "--size", "32")
     if not a.labels:
-        train("textgan", "skipthought", encoder, *threads, "--data", f"{data}/metadata.jsonl", *shlex.split(CAPTIONS))
+        train("image-bridge", "joint", encoder, *threads, "--data", data)
     began = time.monotonic()
     settings = shlex.split(f"{IMAGES} {SCHEDULES[a.name]}") + (["--steps", str(a.steps)] if a.steps else [])
     train("image-bridge", "cgan", run, *threads, "--data", data, "--text", "labels" if a.labels else encoder, *settings)

@@ -53,7 +53,7 @@ class JointConfig:
 
     size: int = 32
     """Width and height at which images are read."""
-    epochs: int = 12
+    epochs: int = 10
     """Passes over the images (code: 300)."""
     batch: int = 128
     """Pairs a step, over all processes (code: 40)."""
@@ -152,11 +152,15 @@ class Joint:
 
     @staticmethod
     def new_encoder(config: JointConfig, data: ImageData) -> SentenceEncoder:
-        """An untrained encoder with the words of the training captions."""
+        """An untrained encoder with the words of the training captions, begun as torch begins such layers."""
         captions = [c for i in np.flatnonzero(~data.held_out) for c in data.captions[i]]
         tokenizer: Tokenizer = train_tokenizer("word", captions, config.vocab_size, lowercase=True)
         shape = GRUEncoderConfig(tokenizer.vocab_size, config.embedding_dim, config.hidden_dim)
-        return SentenceEncoder([GRUEncoder(shape)], tokenizer)
+        encoder = GRUEncoder(shape)
+        nn.init.normal_(encoder.embedding.weight)  # from Skip-Thought's it learns more slowly what words mean together
+        for parameter in encoder.rnns.parameters():
+            nn.init.uniform_(parameter, -(config.hidden_dim**-0.5), config.hidden_dim**-0.5)
+        return SentenceEncoder([encoder], tokenizer)
 
     def stages(self) -> Sequence[Stage]:
         """One stage."""
@@ -210,7 +214,7 @@ class Joint:
         order = permuted(np.arange(count), count, fold(self.images.seed, epoch))
         if not epoch or c.neighbours == 1:
             return order
-        captions, found = self.drawn(epoch), []
+        captions, found = self.first[self.images.chosen], []
         with frozen(self.embedding), torch.no_grad():
             for start in range(0, count, PIECE):
                 some = order[start : start + PIECE]
