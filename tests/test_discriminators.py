@@ -32,6 +32,20 @@ def test_tables_of_convolutions_judge_as_the_convolutions_do(judge, monkeypatch)
     assert torch.allclose(few, plain[:20], atol=1e-12)
 
 
+def test_a_table_is_no_larger_than_its_limit(judge, monkeypatch):
+    x = torch.randint(0, 30, (60, 8), generator=torch.Generator().manual_seed(1))
+    whole, looked_up, sizes = judge.probability(x), torch.nn.functional.embedding_bag, []
+    monkeypatch.setattr(
+        discriminators.F, "embedding_bag", lambda i, table, **k: sizes.append(table.numel()) or looked_up(i, table, **k)
+    )
+    judge.probability(x)
+    assert max(sizes) > 200
+    monkeypatch.setattr(discriminators, "TABLE", 200)
+    sizes.clear()
+    assert torch.allclose(judge.probability(x), whole, atol=1e-12)
+    assert max(sizes) <= 200
+
+
 def test_they_are_single_precision_under_autocast(judge):
     judge.float()
     x = torch.randint(0, 30, (60, 8), generator=torch.Generator().manual_seed(1))

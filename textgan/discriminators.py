@@ -17,6 +17,7 @@ from .generators.masked import Seq2Seq
 WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 MAPS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
 PIECE = 256  # sequences judged at a time
+TABLE = 2**24  # numbers of a table at a time (64 MB)
 TABULATE = 8  # tokens to judge for each of the vocabulary, from which on tables of their convolutions pay
 
 
@@ -145,10 +146,12 @@ class CNNHighway(nn.Module):
         for layer in self.convolutions:
             weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
             rows = weight.unflatten(1, (-1, vectors.shape[1])).permute(1, 2, 0)  # (width, E, maps)
-            table = (vectors @ rows).flatten(0, 1)  # (width tokens, maps)
             entries = x.unfold(1, len(rows), 1) + torch.arange(len(rows)) * len(tokens)  # (B, T', width)
-            answers = (F.embedding_bag(part.flatten(0, 1), table, mode="sum") for part in entries.split(PIECE))
-            f.append(torch.cat([a.unflatten(0, (-1, entries.shape[1])).amax(1) for a in answers]) + bias)
+            maps = max(1, TABLE // (len(rows) * len(tokens)))
+            for some, its_bias in zip(rows.split(maps, 2), bias.split(maps), strict=True):
+                table = (vectors @ some).flatten(0, 1)  # (width tokens, maps)
+                answers = (F.embedding_bag(part.flatten(0, 1), table, mode="sum") for part in entries.split(PIECE))
+                f.append(torch.cat([a.unflatten(0, (-1, entries.shape[1])).amax(1) for a in answers]) + its_bias)
         return torch.cat([self._judge(part) for part in torch.cat(f, 1).relu().split(PIECE)])
 
     def l2(self) -> Tensor:
