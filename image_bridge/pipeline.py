@@ -25,7 +25,7 @@ from torch import Tensor
 from textgan.errors import UserError
 from textgan.runtime import newest
 
-from .captions import FILE, BagOfWords, TextEncoder, WordMean, load_encoder, split_words
+from .captions import FILE, BagOfWords, ClassNames, TextEncoder, WordMean, load_encoder, split_words
 from .generators import Generator, load_generator
 
 LONGEST = 2000  # characters of a prompt; more is a mistake
@@ -131,19 +131,15 @@ class TextToImage:
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Vectors (n, D) of sentences; warns of words that the encoder does not know.
 
+        A generator that is told a class takes its name for a sentence, one that is told nothing the empty sentence.
+
         Raises:
             UserError: a prompt is empty, longer than 2,000 characters or no text, or the encoder refuses it.
         """
+        if isinstance(self.encoder, ClassNames):
+            return torch.from_numpy(self.encoder.encode(prompts))
         for k, prompt in enumerate(prompts, 1):
-            which = f"prompt {k}" if len(prompts) > 1 else "the prompt"
-            if not isinstance(prompt, str):
-                raise UserError(f"{which} is no text; expected a sentence; received {prompt!r}")
-            if not prompt.strip():
-                raise UserError(f"{which} is empty; expected a sentence; received {prompt!r}")
-            if len(prompt) > LONGEST:
-                raise UserError(f"{which} is too long; expected {LONGEST:,} characters at most; received {len(prompt):,}")
-            if any("\ud800" <= letter <= "\udfff" for letter in prompt):
-                raise UserError(f"{which} is not text in UTF-8; expected a sentence; received {prompt!r}")
+            _check_prompt(prompt, f"prompt {k}" if len(prompts) > 1 else "the prompt")
         different = list(dict.fromkeys(prompts))
         self._tell_unknown(different)
         place = {prompt: k for k, prompt in enumerate(different)}
@@ -305,6 +301,17 @@ class TextToImage:
         """
         vectors, noise = self.between(first, last, steps, generator, last_generator, truncation, deterministic)
         return TextToImageOutput(converted(torch.cat(list(self.draw(vectors, noise, batch_size))), output_type))
+
+
+def _check_prompt(prompt: str, which: str) -> None:
+    if not isinstance(prompt, str):
+        raise UserError(f"{which} is no text; expected a sentence; received {prompt!r}")
+    if not prompt.strip():
+        raise UserError(f"{which} is empty; expected a sentence; received {prompt!r}")
+    if len(prompt) > LONGEST:
+        raise UserError(f"{which} is too long; expected {LONGEST:,} characters at most; received {len(prompt):,}")
+    if any("\ud800" <= letter <= "\udfff" for letter in prompt):
+        raise UserError(f"{which} is not text in UTF-8; expected a sentence; received {prompt!r}")
 
 
 def converted(x: Tensor, output_type: Output) -> Any:

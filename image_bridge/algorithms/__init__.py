@@ -13,13 +13,20 @@ ALGORITHMS = {
     "stackgan": "image_bridge.algorithms.stackgan:StackGAN",
     "stackgan_v2": "image_bridge.algorithms.stackgan_v2:StackGANv2",
     "joint": "image_bridge.algorithms.joint:Joint",
+    "dcgan": "image_bridge.algorithms.dcgan:DCGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
     "stackgan": "two stages: a small image of a sentence, then one four times as large (StackGAN, Zhang et al., 2017)",
     "stackgan_v2": "images of several sizes from one trunk, trained together (StackGAN++, Zhang et al., 2019)",
+    "dcgan": "images alone, no text: convolutions with batch normalisation (DCGAN, Radford et al., 2016)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
+
+
+def fed(algorithm: Any) -> str:
+    """What an algorithm trains on: "pairs" of images and captions' vectors, or images with "captions", "classes", or "images"."""
+    return str(getattr(algorithm, "fed", "pairs"))
 
 
 def find(name: str) -> Any:
