@@ -81,10 +81,19 @@ class Discriminator(nn.Module):
         body: "dcgan"; "sngan", with a 3 x 3 convolution before each that halves; "resnet"; or "mlp", with maxout and dropout.
         hidden: units of one more layer after the body; 0 for none (InfoGAN has one).
         dropout: share of the units of "mlp" that are left out.
+        bias: whether one is added to the score; a difference of scores does not change with it.
     """
 
     def __init__(
-        self, size: int, channels: int, width: int, norm: Norm, body: Body = "dcgan", hidden: int = 0, dropout: float = 0.0
+        self,
+        size: int,
+        channels: int,
+        width: int,
+        norm: Norm,
+        body: Body = "dcgan",
+        hidden: int = 0,
+        dropout: float = 0.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         base, count = start(size)
@@ -101,7 +110,8 @@ class Discriminator(nn.Module):
         elif body == "resnet":
             halved = max(1, count - 1)
             blocks = [
-                Resized(width if k else channels, width, norm, "down" if k < halved else "", raw=k == 0) for k in range(halved + 2)
+                Resized(width if k else channels, width, norm, "down" if k < halved else "", raw=k == 0)
+                for k in range(halved + 2)
             ]
             layers = [nn.Sequential(*blocks, nn.ReLU(), _Sum())]
         else:
@@ -115,7 +125,7 @@ class Discriminator(nn.Module):
         if body == "mlp":
             after.append(nn.Dropout(dropout))
         self.after, self.width = nn.Sequential(*after), hidden or flat
-        self.score = linear(self.width, 1, norm)
+        self.score = linear(self.width, 1, norm, bias)
         initialise(self)
 
     def features(self, x: Tensor) -> Tensor:
@@ -133,9 +143,9 @@ class Discriminator(nn.Module):
         return self.judge(self.features(x))
 
 
-def linear(inputs: int, outputs: int, norm: Norm) -> nn.Module:
+def linear(inputs: int, outputs: int, norm: Norm, bias: bool = True) -> nn.Module:
     """A linear layer, spectrally normalised where the others are."""
-    layer = nn.Linear(inputs, outputs)
+    layer = nn.Linear(inputs, outputs, bias)
     return spectral_norm(layer) if norm == "spectral" else layer
 
 
