@@ -82,6 +82,7 @@ class Discriminator(nn.Module):
         hidden: units of one more layer after the body; 0 for none (InfoGAN has one).
         dropout: share of the units of "mlp" that are left out.
         bias: whether one is added to the score; a difference of scores does not change with it.
+        outputs: numbers of the last layer: 1 for a score, more for what is not a discriminator alone.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Discriminator(nn.Module):
         hidden: int = 0,
         dropout: float = 0.0,
         bias: bool = True,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         base, count = start(size)
@@ -125,7 +127,7 @@ class Discriminator(nn.Module):
         if body == "mlp":
             after.append(nn.Dropout(dropout))
         self.after, self.width = nn.Sequential(*after), hidden or flat
-        self.score = linear(self.width, 1, norm, bias)
+        self.score = linear(self.width, outputs, norm, bias)
         initialise(self)
 
     def features(self, x: Tensor) -> Tensor:
@@ -137,6 +139,11 @@ class Discriminator(nn.Module):
         """Scores (B,) of features being those of a real image."""
         scores: Tensor = self.score(features).flatten().float()
         return scores
+
+    def numbers(self, x: Tensor) -> Tensor:
+        """The last layer (B, outputs) of images (B, C, S, S)."""
+        found: Tensor = self.score(self.features(x)).float()
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (B,) of images (B, C, S, S) being real."""

@@ -34,11 +34,15 @@ TINY = {
     "wgan": {**SMALL, "steps": 4, "critic_steps": 2},
     "wgan_gp": {**SMALL, "steps": 4, "critic_steps": 2},
     "sngan": {**SMALL, "steps": 4, "critic_steps": 2},
+    "acgan": {**SMALL, "label": "colour", "lr": 0.01},
+    "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
+    "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
     "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
+    "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
 }  # fmt: skip
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
 

@@ -18,6 +18,9 @@ ALGORITHMS = {
     "wgan": "image_bridge.algorithms.wgan:WGAN",
     "wgan_gp": "image_bridge.algorithms.wgan_gp:WGANGP",
     "sngan": "image_bridge.algorithms.sngan:SNGAN",
+    "acgan": "image_bridge.algorithms.acgan:ACGAN",
+    "infogan": "image_bridge.algorithms.infogan:InfoGAN",
+    "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -28,6 +31,9 @@ SUMMARIES = {
     "wgan": "images alone: a critic with small weights estimates the Wasserstein distance (WGAN, Arjovsky et al., 2017)",
     "wgan_gp": "images alone: WGAN with a penalty on the critic's gradient (WGAN-GP, Gulrajani et al., 2017)",
     "sngan": "images alone: D is spectrally normalised, with the hinge (SN-GAN, Miyato et al., 2018)",
+    "acgan": "images of a class: D names the class too (ACGAN, Odena et al., 2017)",
+    "infogan": "images alone: codes in the noise that can be read from the image (InfoGAN, Chen et al., 2016)",
+    "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 

@@ -3,8 +3,8 @@
 Reference: Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, "Generative Adversarial Nets", NIPS
 2014. ``--smooth`` is from Salimans, Goodfellow, Zaremba, Cheung, Radford, Chen, "Improved Techniques for Training GANs", 2016.
 
-Algorithm 1: the inner loop over k is ``d_step``, ``critic_steps`` times; the rest is ``g_step``, with the loss that section 3 puts
-in its place: log D(G(z)) upwards. G has rectified linear units, D maxout and dropout (section 5).
+Algorithm 1: the inner loop over k is ``d_step``, ``critic_steps`` times; the rest is ``g_step``, with the loss that section 3
+puts in its place: log D(G(z)) upwards. G has rectified linear units, D maxout and dropout (section 5).
 
 Departs: the paper gives neither sizes nor rates. Units and dropout are those of its code for MNIST, from memory; Adam with
 DCGAN's rates takes the place of momentum, tanh that of the sigmoid, as images lie in [-1, 1].
