@@ -36,6 +36,7 @@ TINY = {
     "sngan": {**SMALL, "steps": 4, "critic_steps": 2},
     "acgan": {**SMALL, "label": "colour", "lr": 0.01},
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
+    "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]

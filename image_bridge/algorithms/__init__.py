@@ -21,6 +21,7 @@ ALGORITHMS = {
     "acgan": "image_bridge.algorithms.acgan:ACGAN",
     "infogan": "image_bridge.algorithms.infogan:InfoGAN",
     "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
+    "pggan": "image_bridge.algorithms.pggan:PGGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -34,6 +35,7 @@ SUMMARIES = {
     "acgan": "images of a class: D names the class too (ACGAN, Odena et al., 2017)",
     "infogan": "images alone: codes in the noise that can be read from the image (InfoGAN, Chen et al., 2016)",
     "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
+    "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 

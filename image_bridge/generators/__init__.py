@@ -14,15 +14,16 @@ from textgan.errors import UserError
 
 from .cgan import CGANConfig, CGANGenerator
 from .plain import PlainConfig, PlainGenerator
+from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
 from .tree import TreeConfig, TreeGenerator
 
 __all__ = [
-    "CGANConfig", "CGANGenerator", "Generator", "PlainConfig", "PlainGenerator", "StackGANConfig", "StackGANGenerator",
-    "TreeConfig", "TreeGenerator", "load_generator",
+    "CGANConfig", "CGANGenerator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator",
+    "StackGANConfig", "StackGANGenerator", "TreeConfig", "TreeGenerator", "load_generator",
 ]  # fmt: skip
 
-Generator = CGANGenerator | PlainGenerator | StackGANGenerator | TreeGenerator
+Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
 
 
 def load_generator(folder: Path | str) -> Generator:
@@ -38,7 +39,7 @@ def load_generator(folder: Path | str) -> Generator:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/config.json cannot be read; expected what save_pretrained wrote ({error})") from error
-    for found in (CGANGenerator, PlainGenerator, StackGANGenerator, TreeGenerator):
+    for found in (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator):
         if kind == f"textgan-image-{found.kind}":
             return found.from_pretrained(folder)
     raise UserError(f"{folder} holds {kind}; expected a generator of images")
