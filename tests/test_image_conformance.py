@@ -20,7 +20,7 @@ from image_bridge.preview import Preview, Previewed
 from textgan.errors import UserError
 from textgan.runtime import Interrupted, Run, Workers, fit
 
-from .image_conformance import CASES, TINY, build, networks, play, preview, same, train, weights
+from .image_conformance import CASES, TINY, WHOLE, build, networks, play, preview, same, train, weights
 
 BARE = ("gan", "pggan")  # networks without buffers: nothing of a fixed one could move
 EVERY = pytest.mark.parametrize("name", list(TINY))
@@ -210,7 +210,7 @@ def test_two_processes_equal_one(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     two = torch.load(tmp_path / "two.pt", weights_only=True)
     for name, changes in CASES:
-        made, pairs = build(name, folder, **changes)
+        made, pairs = build(name, folder, **changes, **WHOLE.get(name, {}))
         start = weights(made)
         play(made, pairs.workers)
         assert apart(weights(made), two[f"{name} {changes}"], start) < 1e-2, (name, changes)

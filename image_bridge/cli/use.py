@@ -199,9 +199,9 @@ class InterpolateOptions(DrawOptions):
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run of image-bridge, one of its checkpoints, or a folder with a saved generator."""
-    first: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FROM")] = ""
+    first: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="FROM")] = None
     """A sentence, or a class; none for a run that is told nothing."""
-    last: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TO")] = ""
+    last: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="TO")] = None
     """Another; or the same one, with --last-seed."""
     out: str = ""
     """A .png file for a strip, or a .gif file for an animation that goes there and back."""
@@ -231,20 +231,20 @@ def interpolate(argv: list[str]) -> int:
     from ..grids import strip, walk
 
     pipe = _pipeline(given.run, given.device)
-    last_seed = _ends(pipe, given)
+    first, last, last_seed = _ends(pipe, given)
     moving = target.suffix == ".gif"
     scale = given.scale or max(1, (128 if moving else 64) // pipe.size)
     _fits(given.steps, pipe.size * scale, "give a smaller --steps or --scale")
     start, end = (None if seed is None else torch.Generator().manual_seed(seed) for seed in (given.seed, last_seed))
-    vectors, noise = pipe.between(given.first, given.last, given.steps, start, end, given.truncation, given.deterministic)
+    vectors, noise = pipe.between(first, last, given.steps, start, end, given.truncation, given.deterministic)
     images = list(_shown(pipe.draw(vectors, noise, given.batch), given.steps, given.batch))
-    _save(target, (walk if moving else strip)(images, given.first, given.last, scale))
+    _save(target, (walk if moving else strip)(images, first, last, scale))
     _tell(target, given.steps, given)
     return 0
 
 
-def _ends(pipe: TextToImage, given: InterpolateOptions) -> int | None:
-    """The seed of the last image; None where the noise does not change.
+def _ends(pipe: TextToImage, given: InterpolateOptions) -> tuple[str, str, int | None]:
+    """What the first and the last image are of, and the seed of the last; None where the noise does not change.
 
     Raises:
         UserError: the ends are not what the run is told.
@@ -252,12 +252,15 @@ def _ends(pipe: TextToImage, given: InterpolateOptions) -> int | None:
     from ..captions import ClassNames
 
     if isinstance(pipe.encoder, ClassNames) and not pipe.encoder.words:
-        if given.first or given.last:
+        if given.first is not None:
             raise UserError(f"{given.run} is told nothing, so its noise alone can change; give --seed and --last-seed, no text")
-        return given.seed + 1 if given.last_seed is None else given.last_seed
-    if not given.first or not given.last:
-        raise UserError("expected image-bridge interpolate RUN FROM TO, both sentences or both classes, as the run was trained")
-    return given.last_seed
+        return "", "", given.seed + 1 if given.last_seed is None else given.last_seed
+    if given.first is None or given.last is None:
+        missing = "FROM" if given.first is None else "TO"
+        raise UserError(
+            f"{missing} is missing; expected image-bridge interpolate RUN FROM TO, sentences or classes as it is told"
+        )
+    return given.first, given.last, given.last_seed
 
 
 def _save(target: Path, picture: Any) -> None:
