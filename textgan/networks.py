@@ -31,8 +31,8 @@ def make_generator(config: Any, corpus: Corpus, workers: Workers, length: int) -
     c = config
     if c.generator:
         return _borrowed_generator(c, corpus, workers, length)
-    if c.shard or (c.lora and not getattr(c, "discriminator", "")):
-        raise UserError(f"--{'shard' if c.shard else 'lora'} is for pretrained networks; expected --generator hf:PATH with it")
+    if (c.lora or c.shard) and not getattr(c, "discriminator", ""):
+        raise UserError(f"--{'lora' if c.lora else 'shard'} is for pretrained networks; expected --generator hf:PATH with it")
     sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
     G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
     for parameter in G.parameters():
@@ -51,7 +51,9 @@ def _borrowed_generator(c: Any, corpus: Corpus, workers: Workers, length: int) -
     G = BorrowedGenerator.from_pretrained(c.generator)
     if corpus.tokenizer is None or corpus.tokenizer.vocab != G.tokenizer.vocab:
         held = "synthetic ids" if corpus.tokenizer is None else "another tokenizer's"
-        raise UserError(f"the data's tokens are {held}; expected those of {c.generator}; prepare it with --tokenizer {c.generator}")
+        raise UserError(
+            f"the data's tokens are {held}; expected those of {c.generator}; prepare it with --tokenizer {c.generator}"
+        )
     if length > G.places:
         raise UserError(f"--length {length} is too long for {c.generator}; expected {G.places} at most")
     if c.lora:
@@ -92,7 +94,7 @@ def make_discriminator(config: Any, corpus: Corpus, workers: Workers, length: in
 
 def _only_defaults(config: Any, names: tuple[str, ...], source: str) -> None:
     if not source.startswith("hf:"):
-        raise UserError(f"a pretrained network is named hf:PATH or hf:NAME, as transformers has it; received {source!r}")
+        raise UserError(f"a pretrained model is named as hf:PATH or hf:NAME; received {source!r}")
     default = {f.name: f.default for f in dataclasses.fields(config)}
     for name in names:
         if getattr(config, name) != default[name]:

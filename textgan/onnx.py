@@ -69,7 +69,9 @@ def export_step(generator: Generator, path: Path, tokenizer: Tokenizer | None, l
     """
     _need("onnx", "onnxscript")
     if generator.kind == "borrowed":
-        raise UserError("a language model of transformers is not written as ONNX here; export it for transformers, and use optimum")
+        raise UserError(
+            "a language model of transformers is not written as ONNX here; export it for transformers, and use optimum"
+        )
     if isinstance(generator, MaskGenerator):
         raise UserError(
             "a generator that fills blanks has no step to write as ONNX; expected one of mle, seqgan, gumbel or relgan"

@@ -44,8 +44,8 @@ class MLEConfig:
     clip: float = 5.0
     """Largest norm of the gradient (SeqGAN: 5)."""
     generator: str = ""
-    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers (then
-    the sizes above are its own, and its tokenizer is the text's); --lr about 5e-5 suits it."""
+    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers.
+    Sizes and tokenizer are its own; a learning rate of about 5e-5 suits it."""
     lora: int = 0
     """Of pretrained networks, train only adapters of this rank (needs peft, of the extra [hf]); 0 trains everything."""
     shard: bool = False

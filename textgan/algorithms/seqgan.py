@@ -93,8 +93,8 @@ class SeqGANConfig:
     clip: float = 5.0
     """Largest norm of G's gradient (code: 5)."""
     generator: str = ""
-    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers (then
-    the sizes above are its own, and its tokenizer is the text's); --lr about 5e-5 suits it."""
+    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers.
+    Sizes and tokenizer are its own; a learning rate of about 5e-5 suits it."""
     discriminator: str = ""
     """Train this pretrained encoder in the place of the CNN: hf: and its folder or name."""
     lora: int = 0

@@ -146,7 +146,7 @@ def _corpus(run: Path | None) -> list[str]:
     corpus = corpus_of(run)
     if corpus is None:
         return []
-    info, counts, lengths = corpus.info, corpus.train.counts(corpus.vocab_size), corpus.train.lengths()
+    info, lengths = corpus.info, corpus.train.lengths()
     lines = ["## Corpus", "", f"* source: {_without_place(info['source'])}"]
     if corpus.tokenizer is not None:
         lines += [

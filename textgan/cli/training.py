@@ -116,7 +116,9 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         if workers.main:
             corpus = make_corpus(wanted, path / "data", options.seed, _data_defaults(algorithm).length)
             if not generator and corpus.info["tokenizer"] == "pretrained":
-                raise UserError(f"{wanted.data} has the tokens of a pretrained generator; expected --generator hf:PATH to name it")
+                raise UserError(
+                    f"{wanted.data} has the tokens of a pretrained generator; expected --generator hf:PATH to name it"
+                )
             say(describe(corpus))
             if not options.dry_run:
                 data = dataclasses.replace(wanted, length=corpus.info["length"])
@@ -139,10 +141,14 @@ def _with_tokenizer(data: DataOptions, generator: str) -> DataOptions:
     Raises:
         UserError: another one was asked for.
     """
+    if generator and not generator.startswith("hf:"):
+        raise UserError(f"--generator names a pretrained model as hf:PATH or hf:NAME; received {generator!r}")
     if data.tokenizer == "auto":
         return dataclasses.replace(data, tokenizer=generator or "word")
     if generator and data.tokenizer != generator:
-        raise UserError(f"--generator {generator} has a tokenizer of its own; received --tokenizer {data.tokenizer}; leave it out")
+        raise UserError(
+            f"--generator {generator} has a tokenizer of its own; received --tokenizer {data.tokenizer}; expected auto"
+        )
     if not generator and data.tokenizer.startswith("hf:"):
         raise UserError(f"--tokenizer {data.tokenizer} is for a pretrained generator; expected --generator {data.tokenizer}")
     return data

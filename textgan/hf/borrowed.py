@@ -57,7 +57,9 @@ def _load(auto: Any, source: str, **options: Any) -> tuple[PreTrainedModel, set[
             model, told = auto.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **options)
     except Exception as error:  # transformers and the libraries below it raise many
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{source} cannot be loaded by transformers; expected the folder or the name of a model; {reason}") from error
+        raise UserError(
+            f"{source} cannot be loaded by transformers; expected the folder or the name of a model; {reason}"
+        ) from error
     return model.eval(), set(told["missing_keys"])
 
 
@@ -100,8 +102,8 @@ def _save(model: PreTrainedModel, weights: Mapping[str, Tensor], folder: Path | 
 
 def _blocks(model: PreTrainedModel) -> list[nn.Module]:
     """The layers of a transformer."""
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    lists = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,8 @@ class BorrowedGenerator(Generator):
         self.places = getattr(text, "max_position_embeddings", None) or math.inf
         if not self._understood():
             raise UserError(
-                f"{name} cannot be a generator; expected a causal language model that caches keys and values and whose scores are a "
-                "linear map of its last state, such as GPT-2, GPT-NeoX, Llama, Mistral or Qwen2"
+                f"{name} cannot be a generator; expected a causal language model that caches keys and values, and whose scores "
+                "are a linear map of its last state, such as GPT-2, GPT-NeoX, Llama, Mistral or Qwen2"
             )
         options = model.generation_config
         if options is not None:  # with these, generate() draws as sample does
@@ -163,15 +165,14 @@ class BorrowedGenerator(Generator):
     def _understood(self) -> bool:
         """Whether states computed one token at a time, and at once, give the model's own scores."""
         x = torch.tensor([[self.config.bos, self.config.eos, self.config.bos]])
-        try:
+        with contextlib.suppress(AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError, IndexError), _quiet():
             scores, state, found = self.model(input_ids=x).logits, self._start(1), []
             for token in x.unbind(1):
                 state = self._step(self.embedding(token), state)
                 found.append(self.out(state[0][-1]))
-            at_once = self.out(self._states(x))
-        except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError, IndexError):
-            return False
-        return all(torch.allclose(scores, other, rtol=1e-3, atol=1e-3) for other in (torch.stack(found, 1), at_once))
+            others = (torch.stack(found, 1), self.out(self._states(x)))
+            return all(torch.allclose(scores, other, rtol=1e-3, atol=1e-3) for other in others)
+        return False  # it went another way
 
     @property
     def embedding(self) -> nn.Module:  # type: ignore[override]
@@ -192,7 +193,7 @@ class BorrowedGenerator(Generator):
         return ()
 
     def _step(self, below: Tensor, state: State) -> State:
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         for keys, values in zip(state[1::2], state[2::2], strict=True):
             layer = DynamicLayer()
             layer.lazy_initialization(keys[0], values[0])
@@ -249,7 +250,9 @@ class BorrowedGenerator(Generator):
         tokenizer = BorrowedTokenizer(folder)
         model, missing = _load(AutoModelForCausalLM, str(folder))
         if missing:
-            raise UserError(f"{folder} lacks weights of a {type(model).__name__}, such as {min(missing)}; expected a language model")
+            raise UserError(
+                f"{folder} lacks weights of a {type(model).__name__}, such as {min(missing)}; expected a language model"
+            )
         return cls(model, tokenizer)
 
 
@@ -271,7 +274,8 @@ class BorrowedDiscriminator(nn.Module):
     def __init__(self, source: Path | str, written: Decodes, eos: int | None) -> None:
         super().__init__()
         self.tokenizer = BorrowedTokenizer(source)
-        self.model, _ = _load(AutoModelForSequenceClassification, str(source), num_labels=1)  # a new head may be missing
+        options = {"num_labels": 1, "ignore_mismatched_sizes": True}  # an encoder has no such head, or another
+        self.model, _ = _load(AutoModelForSequenceClassification, str(source), **options)
         self.model.config.pad_token_id = self.tokenizer.pad
         self.written, self.eos = written, eos
         places = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**6
@@ -313,6 +317,6 @@ class BorrowedDiscriminator(nn.Module):
         shard(self, _blocks(self.model), ("probability",), workers)
 
     def save_pretrained(self, folder: Path | str, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Write a folder that AutoModelForSequenceClassification and AutoTokenizer load; see BorrowedGenerator.save_pretrained."""
+        """Write a folder that AutoModelForSequenceClassification and AutoTokenizer load; as BorrowedGenerator's."""
         _save(self.model, self.state_dict() if weights is None else weights, folder)
         self.tokenizer.save(folder)

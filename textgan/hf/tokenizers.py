@@ -163,8 +163,7 @@ class BorrowedTokenizer(Tokenizer):
 
     def token(self, i: int) -> str:
         """The token of an id."""
-        name: str = self.inner.id_to_token(i)
-        return name
+        return str(self.inner.id_to_token(i))
 
     def save(self, folder: Path | str) -> None:
         """Write it as transformers does."""

@@ -45,7 +45,7 @@ def sharded(module: nn.Module) -> bool:
 
 
 def gathered(values: Any, keep: bool) -> Any:
-    """Dictionaries with every dealt-out tensor in them whole and on the CPU, or none of them where a process does not ``keep`` it.
+    """Dictionaries with every dealt-out tensor in them whole and on the CPU; without those where a process does not ``keep``.
 
     Every process has to come by.
     """
@@ -54,7 +54,7 @@ def gathered(values: Any, keep: bool) -> Any:
     if isinstance(values, dict):
         return {key: gathered(value, keep) for key, value in values.items()}
     if isinstance(values, DTensor):
-        found = values.full_tensor()  # type: ignore[no-untyped-call]
+        found = values.full_tensor()
         return found.cpu() if keep else None
     return values
 
