@@ -24,8 +24,8 @@ class DataOptions:
     split: Literal["auto", "line", "sentence"] = "auto"
     """Whether a line is a sentence or prose is to be cut into sentences."""
     tokenizer: str = "auto"
-    """word, char, bpe, unigram, the path of a saved tokenizer, or hf: and the folder or name of one of transformers; auto is the
-    one of --generator, or word."""
+    """word, char, bpe, unigram, or the path of a saved tokenizer; auto is the one of --generator, or word. For `textgan prepare`
+    also hf: and the folder or name of a model of transformers."""
     vocab_size: int = 5000
     """Largest vocabulary, special tokens included."""
     lowercase: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging
 
 from ..decode import Decodes, texts
 from ..errors import UserError
@@ -26,23 +25,11 @@ from ..generators import Generator
 from ..generators.base import State
 from ..runtime import Workers
 from ..runtime.sharding import shard
-from .encoders import no_bars
-from .tokenizers import BorrowedTokenizer, borrowed_name
+from .quiet import quiet
+from .tokenizers import BorrowedTokenizer, borrowed_name, not_loaded
 
 CACHE_NUMBERS = 1 << 28  # of the keys of the rollouts that run at a time: 1 GB
 PIECE = 256  # sequences judged at a time
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' bars and its account of the weights it has read; what matters of it is checked here."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with no_bars():
-            yield
-    finally:
-        logging.set_verbosity(level)
 
 
 def _load(auto: Any, source: str, **options: Any) -> tuple[PreTrainedModel, set[str]]:
@@ -53,13 +40,10 @@ def _load(auto: Any, source: str, **options: Any) -> tuple[PreTrainedModel, set[
     """
     name = borrowed_name(source)
     try:
-        with _quiet():
+        with quiet():
             model, told = auto.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **options)
     except Exception as error:  # transformers and the libraries below it raise many
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{source} cannot be loaded by transformers; expected the folder or the name of a model; {reason}"
-        ) from error
+        raise not_loaded(source, "model", error) from error
     return model.eval(), set(told["missing_keys"])
 
 
@@ -96,7 +80,7 @@ def _merged(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> dict[str, 
 def _save(model: PreTrainedModel, weights: Mapping[str, Tensor], folder: Path | str) -> None:
     """Write a folder of transformers; ``weights`` are those of the wrapper that has the model as ``model``."""
     own = {name.removeprefix("model."): weight for name, weight in weights.items() if name.startswith("model.")}
-    with _quiet():
+    with quiet():
         model.save_pretrained(str(folder), state_dict=_merged(model, own))
 
 
@@ -165,7 +149,7 @@ class BorrowedGenerator(Generator):
     def _understood(self) -> bool:
         """Whether states computed one token at a time, and at once, give the model's own scores."""
         x = torch.tensor([[self.config.bos, self.config.eos, self.config.bos]])
-        with contextlib.suppress(AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError, IndexError), _quiet():
+        with contextlib.suppress(AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError, IndexError), quiet():
             scores, state, found = self.model(input_ids=x).logits, self._start(1), []
             for token in x.unbind(1):
                 state = self._step(self.embedding(token), state)

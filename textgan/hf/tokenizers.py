@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..errors import UserError
 from ..tokenizers import SPECIAL, Tokenizer, load
+from .quiet import quiet
 
 
 def with_special_tokens(tokenizer: Tokenizer, template: str) -> dict[str, Any]:
@@ -101,6 +102,14 @@ def borrowed_name(source: Path | str) -> str:
     return name
 
 
+def not_loaded(source: Path | str, what: str, error: Exception) -> UserError:
+    """What to tell where transformers cannot load what a source should have."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if Path(borrowed_name(source)).is_dir():
+        return UserError(f"{source} has no {what} that transformers can load; expected another folder; {reason}")
+    return UserError(f"{source}: there is no such folder, and transformers gets no {what} of that name; {reason}")
+
+
 class BorrowedTokenizer(Tokenizer):
     """A tokenizer of transformers in the place of ours; text never encodes to its special tokens.
 
@@ -116,10 +125,10 @@ class BorrowedTokenizer(Tokenizer):
     def __init__(self, source: Path | str) -> None:
         name = borrowed_name(source)
         try:
-            found = AutoTokenizer.from_pretrained(name)
+            with quiet():
+                found = AutoTokenizer.from_pretrained(name)
         except Exception as error:  # transformers and the libraries below it raise many
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{source} has no tokenizer that transformers can load; expected tokenizer.json; {reason}") from error
+            raise not_loaded(source, "tokenizer", error) from error
         if not isinstance(found, PreTrainedTokenizerFast):
             raise UserError(f"{source} has a tokenizer that is written in Python; expected one with tokenizer.json")
         end = next((i for i in (found.eos_token_id, found.sep_token_id) if i is not None), None)
