@@ -69,7 +69,7 @@ def generate(argv: list[str]) -> int:
         from ..tokenizers import load as load_tokenizer
 
         tokenizer = load_tokenizer(folder)
-        if not given.unknown:
+        if not given.unknown and tokenizer.unk >= 0:
             model.ban[tokenizer.unk] = -torch.inf
     length, prompt = given.length or trained_length(folder), None
     if given.prompt:
