@@ -29,13 +29,16 @@ class Sentences:
         self.vectors: np.ndarray = encoder.encode(self.texts, normalize_embeddings=True)
 
     @classmethod
-    def of_run(cls, path: str, texts: Sequence[str] | None = None) -> Sentences:
-        """These sentences, or the run's own text, with the encoder of a run.
+    def of_run(cls, path: str, texts: Sequence[str] | None = None, device: str = "cpu") -> Sentences:
+        """These sentences, or the run's own text, with the encoder of a run on a device.
 
         Raises:
             UserError: there is no encoder or no text.
         """
-        return cls(load_encoder(path), corpus_sentences(Path(path)) if texts is None else texts)
+        encoder = load_encoder(path)
+        for part in encoder.parts:
+            part.to(device)
+        return cls(encoder, corpus_sentences(Path(path)) if texts is None else texts)
 
     def nearest(self, query: str, n: int) -> list[tuple[str, float]]:
         """The n nearest sentences to one, with their cosines, the nearest first."""

@@ -77,7 +77,8 @@ def compare(argv: list[str]) -> int:
         raise UserError(f"--out {out} cannot be the page; expected the path of an .html file to write")
     if not given.temperatures or not all(0 < t < math.inf for t in given.temperatures):
         raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
-    entrants = entrants_of(given.runs, given.anyway)
+    entrants = [entrant_of(name) for name in given.runs]
+    _same_data(entrants, given.anyway)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         there = out.exists()
@@ -113,22 +114,12 @@ class Beside:
     samples: int
 
 
-def entrants_of(names: Sequence[str], anyway: bool = False) -> list[Entrant]:
-    """The runs that are compared.
-
-    Args:
-        names: runs, or checkpoints of runs.
-        anyway: runs of different data may be compared too.
+def entrant_of(name: str) -> Entrant:
+    """A run, or a checkpoint of one, that takes part.
 
     Raises:
-        UserError: one generates no text, or they were trained on different data.
+        UserError: it generates no text.
     """
-    entrants = [_entrant(name) for name in names]
-    _same_data(entrants, anyway)
-    return entrants
-
-
-def _entrant(name: str) -> Entrant:
     from ..algorithms import find
     from ..runtime import Run
 
@@ -143,16 +134,20 @@ def _entrant(name: str) -> Entrant:
     return Entrant(name, path, run, saved["algorithm"], "" if reward == "discriminator" else reward)
 
 
-def _same_data(entrants: Sequence[Entrant], anyway: bool) -> None:
+def data_of(entrant: Entrant) -> tuple[Any, ...]:
+    """What two runs must have in common to be compared: text, tokenizer, and whether they write text at all."""
     from ..corpus import Corpus
 
-    first = entrants[0]
-    known = {}
-    if len({Corpus.open(entrant.run / "data").tokenizer is None for entrant in entrants}) > 1:
+    corpus = Corpus.open(entrant.run / "data")
+    tokenizer = tuple(file.read_bytes() for file in sorted((entrant.run / "data").glob("tokenizer*")))
+    return corpus.tokenizer is None, corpus.info.get("content_sha256"), tokenizer
+
+
+def _same_data(entrants: Sequence[Entrant], anyway: bool) -> None:
+    known = {entrant.name: data_of(entrant) for entrant in entrants}
+    if len({data[0] for data in known.values()}) > 1:
         raise UserError("some of these runs write text and others synthetic ids; expected runs of one kind")
-    for entrant in entrants:
-        files = sorted((entrant.run / "data").glob("tokenizer*"))
-        known[entrant.name] = (Corpus.open(entrant.run / "data").info.get("content_sha256"), [f.read_bytes() for f in files])
+    first = entrants[0]
     for entrant in entrants[1:]:
         if known[entrant.name] != known[first.name] and not anyway:
             raise UserError(

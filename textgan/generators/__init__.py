@@ -12,7 +12,7 @@ from .relational import RelationalMemory, RMCConfig, RMCGenerator
 
 __all__ = [
     "Generator", "MaskConfig", "MaskGenerator", "RMCConfig", "RMCGenerator", "RNNConfig", "RNNGenerator", "RelationalMemory",
-    "is_generator", "load_generator", "read", "save",
+    "class_in", "is_generator", "load_generator", "read", "save",
 ]  # fmt: skip
 
 GENERATORS: tuple[type[Generator], ...] = (RNNGenerator, RMCGenerator, MaskGenerator)
@@ -24,15 +24,16 @@ def load_generator(folder: Path | str) -> Generator:
     Raises:
         UserError: the folder holds none.
     """
-    return (_kind(folder) or RNNGenerator).from_pretrained(folder)
+    return (class_in(folder) or RNNGenerator).from_pretrained(folder)
 
 
 def is_generator(folder: Path | str) -> bool:
     """Whether a folder says that it holds a generator."""
-    return _kind(folder) is not None
+    return class_in(folder) is not None
 
 
-def _kind(folder: Path | str) -> type[Generator] | None:
+def class_in(folder: Path | str) -> type[Generator] | None:
+    """The class of the generator that a folder says it holds; None where there is none."""
     try:
         kind = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
