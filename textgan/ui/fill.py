@@ -81,7 +81,7 @@ def tab(runs: Sequence[str], models: parts.Models, device: str) -> None:
         with gr.Column(scale=3, min_width=320):
             asked = gr.HTML()
             out = gr.HTML(parts.quiet("The filled sentences appear here, with the probability of every word that was filled in."))
-    text.input(cut, text, words, show_progress="hidden", trigger_mode="always_last")
+    text.change(cut, text, words, show_progress="hidden", trigger_mode="always_last")
     given = [run, text, words, *controls]
     button.click(fill, given, [asked, out])
     again.click(parts.told(parts.another), controls[-1], controls[-1]).then(fill, given, [asked, out])

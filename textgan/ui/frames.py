@@ -15,7 +15,7 @@ from .ganlab import BATCH, EDGE, Lab
 from .parts import inline
 
 REAL, FAKE, ARROW = "#1b6ca8", "#c8553d", "#2b2b2b"
-REACH, LONGEST = 0.3, 0.4  # of an arrow: plane units for a gradient of 1, and at most
+REACH, LONGEST = 0.15, 0.3  # of an arrow: plane units for a gradient of 1, and at most
 DOTS = 400  # real points in the background
 
 
@@ -50,7 +50,9 @@ def _plane(axes: Any, lab: Lab, single: bool, arrows: bool) -> None:
     with torch.no_grad():
         fake = lab.G(z)
     colours = LinearSegmentedColormap.from_list("field", ["#f3b8a8", "#fdf6f0", "#ffffff", "#f0f6fb", "#a8cbe6"])
-    axes.imshow(lab.field(), origin="lower", extent=(-EDGE, EDGE, -EDGE, EDGE), cmap=colours, vmin=0, vmax=1, aspect="equal")
+    axes.imshow(
+        lab.field(), origin="lower", extent=(-EDGE, EDGE, -EDGE, EDGE), cmap=colours, vmin=0, vmax=1, interpolation="bilinear"
+    )
     axes.scatter(*lab.seen[:DOTS].T.numpy(), s=9, color=REAL, alpha=0.45, linewidths=0, label="real")
     axes.scatter(*fake.T.numpy(), s=14, color=FAKE, alpha=0.85, linewidths=0, label="generated")
     if single and turn.fake_score is not None and lab.phase:
