@@ -176,7 +176,7 @@ def test_the_nearest_sentence_is_the_sentence_itself(browser, address, tmp_path)
         assert sentences(page)[0] == "a dog sees the red car ."
         (tmp_path / "own.txt").write_text("a kite\na man holds a kite .\n")
         page.locator("input[type=file]").first.set_input_files(tmp_path / "own.txt")
-        page.get_by_text("own.txt").wait_for()
+        page.locator("a[href*='own.txt']").first.wait_for()  # it has arrived; its name is shown earlier
         press(page, "Search")
         page.get_by_text("a man holds a kite .", exact=True).wait_for()
         assert len(sentences(page)) == 2
