@@ -12,7 +12,7 @@ from .relational import RelationalMemory, RMCConfig, RMCGenerator
 
 __all__ = [
     "Generator", "MaskConfig", "MaskGenerator", "RMCConfig", "RMCGenerator", "RNNConfig", "RNNGenerator", "RelationalMemory",
-    "is_generator", "load_generator", "read", "save",
+    "class_in", "is_generator", "load_generator", "read", "save",
 ]  # fmt: skip
 
 LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel")  # how transformers names their classes
@@ -30,13 +30,18 @@ def load_generator(folder: Path | str) -> Generator:
         from ..hf.borrowed import BorrowedGenerator
 
         return BorrowedGenerator.from_pretrained(folder)
-    return next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), RNNGenerator).from_pretrained(folder)
+    return (class_in(folder) or RNNGenerator).from_pretrained(folder)
 
 
 def is_generator(folder: Path | str) -> bool:
     """Whether a folder says that it holds a generator, of ours or of transformers."""
-    kind, architecture = _said(folder)
-    return any(f"textgan-{g.kind}" == kind for g in GENERATORS) or architecture.endswith(LANGUAGE_MODELS)
+    return class_in(folder) is not None or _said(folder)[1].endswith(LANGUAGE_MODELS)
+
+
+def class_in(folder: Path | str) -> type[Generator] | None:
+    """The class of the generator of ours that a folder says it holds; None where there is none."""
+    kind, _ = _said(folder)
+    return next((g for g in GENERATORS if f"textgan-{g.kind}" == kind), None)
 
 
 def _said(folder: Path | str) -> tuple[str, str]:
