@@ -25,6 +25,9 @@ from typing import Any
 
 from benches import BENCHES, find
 
+# SeqGAN's oracle experiment as the known toolkit schedules it: how often each part comes; negatives are drawn for each epoch of D
+EXPERIMENT = {"mle-epoch": 120, "discriminator-epoch": 15 + 200 * 8, "sampling": 15 + 200 * 8, "generator-step": 200}
+
 
 def lines(row: Any) -> str:
     """A row for people."""
@@ -33,6 +36,15 @@ def lines(row: Any) -> str:
     rate = f"{row.amount / row.ours:12,.4g} {row.unit}/s"
     more = [row.told, *([f"floor: {row.floor_of}"] if row.floor else []), row.agreement]
     return f"{row.name:24} {row.ours:10.4g} s {plain} {floor} {rate}\n" + "\n".join(f"    {line}" for line in more)
+
+
+def experiment(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of the whole oracle experiment and of its parts, from what was timed; nothing where a part was not."""
+    timed = {row["name"]: row["ours"] for row in rows}
+    if not EXPERIMENT.keys() <= timed.keys():
+        return {}
+    parts = {name: count * timed[name] for name, count in EXPERIMENT.items()}
+    return {"whole": sum(parts.values()), **parts}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,8 +89,12 @@ def main(argv: list[str] | None = None) -> None:
                     found["rows"].append(dataclasses.asdict(row))
             except Disagreement as error:
                 sys.exit(f"{name}: our form and the plain one disagree: {error}")
+            found["experiment"] = experiment(found["rows"])
             if a.json:
                 a.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if (whole := found["experiment"]) and not a.quick:
+            parts = ", ".join(f"{name} {EXPERIMENT[name]:,} times {whole[name] / 3600:.2f} h" for name in EXPERIMENT)
+            print(f"the whole oracle experiment, extrapolated: {whole['whole'] / 3600:.2f} h ({parts})")
 
 
 if __name__ == "__main__":

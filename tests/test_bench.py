@@ -167,3 +167,9 @@ def test_peak_memory_is_seen():
         fresh.write(bytes(64_000_000))
     assert bench_growth.resident(True) - before > 60
     assert bench_growth.resident(False) - before < 30
+
+
+def test_the_whole_experiment_is_the_sum_of_its_parts():
+    rows = [{"name": name, "ours": 2.0 + k} for k, name in enumerate(bench.EXPERIMENT)]
+    assert bench.experiment(rows)["whole"] == 120 * 2 + 1615 * 3 + 1615 * 4 + 200 * 5
+    assert bench.experiment(rows[1:]) == {}

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from textgan import tokenizers
-from textgan.cli.filling import after_blank
 from textgan.discriminators import MaskDiscriminator, MaskDiscriminatorConfig
 from textgan.estimators import discounted_returns, policy_gradient
 from textgan.evaluate import fill_nll, nll_test
 from textgan.generators import MaskConfig, MaskGenerator, load_generator
 from textgan.generators.masked import blanks
+from textgan.writing import after_blank
 
 from .conformance import build
 from .test_cli import textgan

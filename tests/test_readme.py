@@ -19,6 +19,7 @@ from textgan.cli import training
 from textgan.cli.completion import CompletionOptions
 from textgan.cli.parse import parse
 
+from .borrowed import gpt2
 from .test_encoders import run_of
 from .test_encoders import textgan as command
 
@@ -26,10 +27,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_runs(corpus, tmp_path, capsys, monkeypatch):
+def test_the_python_runs(corpus, text, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_of("mle", corpus, tmp_path / "runs/demo")
     run_of("quickthought", corpus, tmp_path / "runs/skip")
+    tuned = ["--data", text, "--run", "runs/tuned", "--generator", gpt2(tmp_path / "gpt2"), "--epochs", "1", "--lora", "2"]
+    assert command("train", "mle", *tuned) == 0
     for line in commands():
         if line.startswith("textgan export") and "words" not in line:
             assert command(*shlex.split(line)[1:]) == 0
@@ -42,6 +45,7 @@ def test_the_python_runs(corpus, tmp_path, capsys, monkeypatch):
         for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
             exec(code, found)
     assert [image.size for image in found["images"]] == [(16, 16)] * 4
+    assert type(found["model"]).__name__ == "GPT2LMHeadModel"
     told = capsys.readouterr().out
     assert told.count("tensor(") >= 2
     assert told.count("'generated_text': 'The city") == 3

@@ -11,7 +11,7 @@ from textgan.algorithms.gumbel import OBJECTIVES
 from textgan.discriminators import CNNHighway, CNNHighwayConfig, RelGANDiscriminator, RelGANDiscriminatorConfig
 from textgan.estimators import anneal, gumbel, gumbel_softmax, straight_through
 from textgan.generators import RelationalMemory, RMCConfig, RMCGenerator, RNNConfig, RNNGenerator, load_generator
-from textgan.objectives import d_hinge, d_logistic, g_nonsaturating, gradient_penalty, relativistic, wasserstein
+from textgan.objectives import d_hinge, d_logistic, g_minimax, g_nonsaturating, gradient_penalty, relativistic, wasserstein
 
 from .test_cli import textgan
 from .test_estimators import slow_complete
@@ -216,6 +216,7 @@ def test_objectives_at_chosen_scores():
     log_s = lambda v: -math.log1p(math.exp(-v))  # noqa: E731
     assert d_logistic(real, fake).item() == pytest.approx(-(log_s(2) + log_s(-1) + log_s(-0.5) + log_s(0)) / 4)
     assert g_nonsaturating(fake).item() == pytest.approx(-(log_s(0.5) + log_s(0)) / 2)
+    assert g_minimax(fake).item() == pytest.approx((log_s(-0.5) + log_s(0)) / 2)
     assert relativistic(real, fake).item() == pytest.approx(-(log_s(1.5) + log_s(-1)) / 2)
     assert relativistic(fake, real).item() == pytest.approx(-(log_s(-1.5) + log_s(1)) / 2)
     assert d_hinge(real, fake).item() == pytest.approx((0 + 2) / 2 + (1.5 + 1) / 2)

@@ -56,6 +56,14 @@ def test_ema_follows_parameters_and_buffers():
     assert ema.copy.num_batches_tracked == 7
     with pytest.raises(ValueError, match="received 1"):
         EMA(module, 1)
+    tied = nn.ModuleDict({"a": nn.Linear(1, 1, bias=False), "b": nn.Linear(1, 1, bias=False)})
+    tied["a"].weight = tied["b"].weight
+    ema = EMA(tied, 0.75)
+    before = ema.copy["a"].weight.item()
+    with torch.no_grad():
+        tied["a"].weight += 1
+    ema.update()
+    assert ema.copy["b"].weight.item() == pytest.approx(before + 0.25)  # once, not for each name
 
 
 def test_fold_and_devices():

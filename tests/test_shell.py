@@ -20,7 +20,7 @@ from textgan.__main__ import COMMANDS, main
 from .test_encoders import run_of, textgan
 from .test_sentence_transformers import suite
 
-SILENT = {"resume", "encode", "expand", "combine", "export", "train", "completion"}  # what they make is a file
+SILENT = {"resume", "encode", "expand", "combine", "export", "train", "ui", "completion"}  # what they make is a file, or a page
 
 
 def lines(capsys, code):

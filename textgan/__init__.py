@@ -40,7 +40,7 @@ def generator_folder(path: str | Path) -> Path:
         path = newest
     if (path / "generator").is_dir():
         path = path / "generator"
-    if not (path / "model.safetensors").is_file():
+    if not any(path.glob("model*.safetensors")):
         raise UserError(f"{path} holds no generator; expected a run, a checkpoint or a folder with model.safetensors")
     return path
 

@@ -23,6 +23,7 @@ textgan trains text GANs and language models on your text, and says how good the
   textgan evaluate DIR                            how good it is beside real text; --suite sts for encoders
   textgan compare DIR DIR --out both.html         quality against diversity over temperatures; does a GAN beat its baseline?
   textgan report DIR [DIR ...]                    one HTML page with curves and samples
+  textgan ui DIR [DIR ...]                        a page in the browser to play with them; without DIR, the GAN lab
   textgan prepare --data FILE --out DIR           tokenise a corpus once, for several runs
   textgan completion bash                         a script with which the shell completes all this; or zsh
 
@@ -47,6 +48,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "report",
+    "ui",
     "prepare",
     "completion",
 )

@@ -28,6 +28,15 @@ def g_nonsaturating(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def g_minimax(fake: Tensor) -> Tensor:
+    """The generator's loss of the minimax game, the mean of log(1 - D(fake)) (GAN, eq. 1); it is flat where D is sure.
+
+    Args:
+        fake: (n,) logits of generated samples.
+    """
+    return -F.softplus(fake).mean()
+
+
 def relativistic(better: Tensor, worse: Tensor) -> Tensor:
     """The mean of -log s(better - worse) (RSGAN; Jolicoeur-Martineau, 2019, section 4.1).
 

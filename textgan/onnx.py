@@ -68,6 +68,10 @@ def export_step(generator: Generator, path: Path, tokenizer: Tokenizer | None, l
         UserError: the generator fills blanks, or the packages are missing.
     """
     _need("onnx", "onnxscript")
+    if generator.kind == "borrowed":
+        raise UserError(
+            "a language model of transformers is not written as ONNX here; export it for transformers, and use optimum"
+        )
     if isinstance(generator, MaskGenerator):
         raise UserError(
             "a generator that fills blanks has no step to write as ONNX; expected one of mle, seqgan, gumbel or relgan"

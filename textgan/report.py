@@ -183,7 +183,8 @@ def _figure(key: str, records: Sequence[Record], title: str) -> str:
     return svg(draw, key, (6.2, 3.2), html.escape(f"{title} against the step", quote=True))
 
 
-def _curves(records: Sequence[Record], units: Mapping[str, str]) -> str:
+def curves_html(records: Sequence[Record], units: Mapping[str, str]) -> str:
+    """A plot of every figure that was logged; ``units`` has their titles, in their order."""
     keys = {key for record in records for key in record.curves if key in units or not key.startswith("eval/")}
     order = [*units, *sorted(keys - units.keys())]
     figures = [_figure(key, records, units.get(key, key)) for key in order if key in keys]
@@ -254,7 +255,8 @@ def _sentences(rows: Iterable[str]) -> str:
     return "<ol>" + "".join(f"<li>{html.escape(row) or '<i>(empty)</i>'}</li>" for row in rows) + "</ol>"
 
 
-def _samples(record: Record) -> str:
+def samples_html(record: Record) -> str:
+    """Samples at some moments of a run, the newest first."""
     if not record.samples:
         return '<p class="quiet">No samples were written yet.</p>'
     places = np.unique(np.linspace(0, len(record.samples) - 1, MOMENTS).round().astype(int))
@@ -342,7 +344,7 @@ def page(records: Sequence[Record], units: Mapping[str, str] = UNITS) -> str:
             parts.append(f'<p class="warning">{html.escape(problem)}</p>')
         if record.corpus.get("warning"):
             parts.append(f'<p class="warning">{html.escape(str(record.corpus["warning"]))}</p>')
-    parts.append("<h2>Curves</h2>" + _curves(records, units))
+    parts.append("<h2>Curves</h2>" + curves_html(records, units))
     for record in records:
         if judged := _judged(record):
             parts.append(f"<h2>{html.escape(record.name)} beside real text</h2>{judged}")
@@ -352,7 +354,7 @@ def page(records: Sequence[Record], units: Mapping[str, str] = UNITS) -> str:
             parts.append(f"<h2>Words of {html.escape(record.name)}, by their two principal components</h2>{drawn}")
     parts.append("<h2>Samples, the newest first</h2>")
     for record in records:
-        parts.append((f"<h3>{html.escape(record.name)}</h3>" if len(records) > 1 else "") + _samples(record))
+        parts.append((f"<h3>{html.escape(record.name)}</h3>" if len(records) > 1 else "") + samples_html(record))
     parts.append("<h2>Settings</h2>" + _table(records, [r.config for r in records]))
     parts.append("<h2>Data</h2>" + _table(records, [r.corpus for r in records]))
     commands = [" ".join(map(str, record.environment.get("argv", []))) for record in records]

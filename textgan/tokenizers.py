@@ -43,6 +43,11 @@ class Tokenizer:
         size: int = self.model.get_piece_size() if self.kind == "unigram" else self.model.get_vocab_size()
         return size
 
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The id of each token."""
+        return {self.token(i): i for i in range(self.vocab_size)}
+
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, nothing added."""
         texts = [clean(text) for text in texts]
@@ -202,11 +207,15 @@ def _train_unigram(sentences: Iterable[str], vocab_size: int, lowercase: bool) -
 
 
 def load(path: Path | str) -> Tokenizer:
-    """A tokenizer from a folder, a tokenizer.json or a .model file.
+    """A tokenizer from a folder, a tokenizer.json or a .model file; ``hf:PATH``, ``hf:NAME`` or a folder: one of transformers.
 
     Raises:
         UserError: there is none, or it has other special tokens.
     """
+    if str(path).startswith("hf:") or _of_transformers(Path(path)):
+        from .hf.tokenizers import BorrowedTokenizer
+
+        return BorrowedTokenizer(path)
     path = Path(path)
     if path.is_dir():
         path = next((path / n for n in ("tokenizer.json", "tokenizer.model") if (path / n).is_file()), path / "tokenizer.json")
@@ -230,3 +239,16 @@ def load(path: Path | str) -> Tokenizer:
     if found.vocab_size < 4 or tuple(found.token(i) for i in range(4)) != SPECIAL:
         raise UserError(f"{path} has other special tokens; expected ids 0-3 to be {' '.join(SPECIAL)}")
     return found
+
+
+def _of_transformers(folder: Path) -> bool:
+    """Whether a folder has a tokenizer of transformers that is not one of ours."""
+    from tokenizers import Tokenizer as Model
+
+    if not (folder / "tokenizer_config.json").is_file():
+        return False
+    try:
+        model = Model.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # the library raises bare Exception; who loads it says what is wrong
+        return False
+    return tuple(model.id_to_token(i) for i in range(4)) != SPECIAL

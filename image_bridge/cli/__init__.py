@@ -12,13 +12,14 @@ def run(command: str, argv: list[str]) -> int:
 
     from .data import data
     from .evaluation import evaluate
+    from .page import ui
     from .reporting import report
     from .training import resume, train
     from .use import generate, interpolate
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "evaluate": evaluate, "completion": _completion,
+        "evaluate": evaluate, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
@@ -27,6 +28,7 @@ def run(command: str, argv: list[str]) -> int:
 
 def options() -> dict[str, Any]:
     """The options of every command but train, whose methods have their own."""
+    from textgan.cli.page import UiOptions
     from textgan.cli.use import ReportOptions
 
     from .data import DataOptions
@@ -36,7 +38,7 @@ def options() -> dict[str, Any]:
 
     return {
         "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
-        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions,
+        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions, "ui": UiOptions,
     }  # fmt: skip
 
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus import Corpus
-from ..decode import symbols, texts
-from ..generators import RNNConfig, RNNGenerator
+from ..decode import texts
+from ..networks import adam, make_generator
 from ..objectives import nll
 from ..runtime import Batches, Player, Stage, Workers
-from ..vectors import start_from
 
 
 @dataclass(frozen=True)
@@ -44,25 +43,27 @@ class MLEConfig:
     """Adam's learning rate (SeqGAN: 0.01)."""
     clip: float = 5.0
     """Largest norm of the gradient (SeqGAN: 5)."""
+    generator: str = ""
+    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers.
+    Sizes and tokenizer are its own; a learning rate of about 5e-5 suits it."""
+    lora: int = 0
+    """Of pretrained networks, train only adapters of this rank (needs peft, of the extra [hf]); 0 trains everything."""
+    shard: bool = False
+    """Deal pretrained networks out over the processes of torchrun, so that none holds all of one; alone it changes nothing."""
     embeddings: str = ""
     """Start from these word vectors: a word2vec run, or a file of word2vec, GloVe or fastText."""
 
 
 class MLE:
-    """Trains an RNNGenerator by maximum likelihood."""
+    """Trains a language model by maximum likelihood."""
 
     Config = MLEConfig
 
     def __init__(self, config: MLEConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
         self.config, self.corpus, self.workers, self.length = config, corpus, workers, length
         c = config
-        sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
-        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
-        for parameter in self.G.parameters():
-            nn.init.normal_(parameter, 0, 0.1)  # as the authors' code
-        if c.embeddings:
-            start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
+        self.G = make_generator(c, corpus, workers, length)
+        self.g = Player(self.G, adam(self.G, c.lr), workers, c.clip)
         self.data = Batches(lambda i: corpus.train.rows(i, length), len(corpus.train), c.batch, seed, workers)
         self.players: Mapping[str, Player] = {"generator": self.g}
         self.kept: Mapping[str, nn.Module] = {}

@@ -26,15 +26,13 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus import Corpus
-from ..decode import symbols, texts
-from ..discriminators import CNNHighway, CNNHighwayConfig
+from ..decode import texts
 from ..estimators import policy_gradient, rollout_reward
-from ..generators import RNNConfig, RNNGenerator
+from ..networks import adam, make_discriminator, make_generator
 from ..objectives import d_logistic, nll
 from ..runtime import EMA, Batches, Player, Stage, Workers, frozen
 from ..runtime.batches import permuted
 from ..runtime.workers import fold
-from ..vectors import start_from
 
 
 @dataclass(frozen=True)
@@ -94,29 +92,32 @@ class SeqGANConfig:
     """Adam's learning rate for D (code: 1e-4)."""
     clip: float = 5.0
     """Largest norm of G's gradient (code: 5)."""
+    generator: str = ""
+    """Train this pretrained language model in the place of an LSTM: hf: and the folder or name of a causal LM of transformers.
+    Sizes and tokenizer are its own; a learning rate of about 5e-5 suits it."""
+    discriminator: str = ""
+    """Train this pretrained encoder in the place of the CNN: hf: and its folder or name."""
+    lora: int = 0
+    """Of pretrained networks, train only adapters of this rank (needs peft, of the extra [hf]); 0 trains everything."""
+    shard: bool = False
+    """Deal pretrained networks out over the processes of torchrun, so that none holds all of one; alone it changes nothing."""
     embeddings: str = ""
     """Start G from these word vectors: a word2vec run, or a file of word2vec, GloVe or fastText."""
 
 
 class SeqGAN:
-    """Trains an RNNGenerator against a CNNHighway."""
+    """Trains a generator against a discriminator: an LSTM and a CNNHighway, or pretrained ones of transformers."""
 
     Config = SeqGANConfig
 
     def __init__(self, config: SeqGANConfig, corpus: Corpus, workers: Workers, *, length: int, seed: int) -> None:
         c = self.config = config
         self.corpus, self.workers, self.length, self.seed = corpus, workers, length, seed
-        sizes = (c.embedding_dim, c.hidden_dim, c.num_layers, c.cell, c.dropout)
-        self.G = RNNGenerator(RNNConfig(corpus.vocab_size, *sizes, **symbols(corpus))).to(workers.device)
-        for parameter in self.G.parameters():
-            nn.init.normal_(parameter, 0, 0.1)
-        if c.embeddings:
-            start_from(self.G.embedding, c.embeddings, corpus.tokenizer)
-        shape = CNNHighwayConfig(corpus.vocab_size, length, c.d_embedding_dim, dropout=c.d_dropout)
-        self.D = CNNHighway(shape).to(workers.device)
-        self.g_mle = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, fused=True), workers, c.clip)
-        self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.g_lr, fused=True), workers, c.clip)
-        self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.d_lr, fused=True), workers)
+        self.G = make_generator(c, corpus, workers, length)
+        self.D = make_discriminator(c, corpus, workers, length)
+        self.g_mle = Player(self.G, adam(self.G, c.lr), workers, c.clip)
+        self.g = Player(self.G, adam(self.G, c.g_lr), workers, c.clip)
+        self.d = Player(self.D, adam(self.D, c.d_lr), workers)
         self.players: Mapping[str, Player] = {"generator_mle": self.g_mle, "generator": self.g, "discriminator": self.d}
         self.lagged = EMA(self.G, c.rollout_decay) if c.rollout_policy == "lagged" else None
         self.kept: Mapping[str, nn.Module] = {"rollout": self.lagged.copy} if self.lagged else {}

@@ -21,6 +21,7 @@ from .encoding import (
 from .evaluation import EvaluateOptions, evaluate
 from .filling import FillOptions, fill
 from .models import CombineOptions, ExpandOptions, ExportOptions, combine, expand, export
+from .page import UiOptions, ui
 from .parse import say
 from .running import ResumeOptions
 from .training import resume, train
@@ -30,7 +31,7 @@ OPTIONS: dict[str, Any] = {  # of every command but train, whose methods have th
     "resume": ResumeOptions, "generate": GenerateOptions, "fill": FillOptions, "evaluate": EvaluateOptions,
     "compare": CompareOptions, "report": ReportOptions, "prepare": PrepareOptions, "encode": EncodeOptions,
     "nearest": NearestOptions, "analogy": AnalogyOptions, "next": NextOptions, "expand": ExpandOptions,
-    "combine": CombineOptions, "export": ExportOptions,
+    "combine": CombineOptions, "export": ExportOptions, "ui": UiOptions,
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def run(command: str, argv: list[str]) -> int:
         "train": train, "resume": resume, "generate": generate, "fill": fill, "evaluate": evaluate, "compare": compare,
         "report": report, "prepare": prepare,
         "encode": encode, "nearest": nearest, "analogy": analogy, "next": write_next,
-        "expand": expand, "combine": combine, "export": export, "completion": _completion,
+        "expand": expand, "combine": combine, "export": export, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"textgan: warning: {message}")

@@ -14,6 +14,7 @@ from .. import run_folder
 KINDS = {
     "rnn": "recurrent language model",
     "rmc": "language model with relational memory",
+    "borrowed": "language model of transformers",
     "mask": "encoder and decoder with attention, which fill the blanks of a sentence from left to right",
 }
 GENERATE = """\
@@ -21,6 +22,11 @@ GENERATE = """\
     from transformers import pipeline
     write = pipeline("text-generation", model="this folder")
     print(write("the city of", num_return_sequences=3))
+"""
+BORROWED = """\
+    from transformers import pipeline
+    write = pipeline("text-generation", model="this folder")
+    print(write("{}the city of", num_return_sequences=3))
 """
 FILL = """\
     import textgan.hf  # makes the model known to transformers
@@ -52,14 +58,19 @@ def corpus_of(run: Path | None) -> Any:
 def generator_card(folder: Path, licence: str) -> str:
     """The card of the generator that lies in a folder, of a run or outside of one."""
     from ..generators import load_generator
+    from ..tokenizers import load
 
     run, G = run_folder(folder), load_generator(folder)
     filler, text = G.kind == "mask", any(folder.glob("tokenizer*"))
     sizes = {k: v for k, v in asdict(G.config).items() if k not in ("bos", "eos", "pad", "banned")}
     lines = _head("transformers", "fill-mask" if filler else "text-generation", licence)
     lines += [f"# {'Filler of blanks' if filler else 'Generator of text'}", "", "Trained with textgan.", ""]
-    lines += ["## How to use", "", FILL if filler else GENERATE if text else IDS]
-    if not filler:
+    lines += ["## How to use", ""]
+    if G.kind == "borrowed":
+        lines += _use_of_borrowed(load(folder))
+    else:
+        lines += [FILL if filler else GENERATE if text else IDS]
+    if not filler and G.kind != "borrowed":
         lines += ["A sequence begins with BOS, which the tokenizer puts before the text; `generate` draws, unless it is told "
                   "otherwise, from all tokens at temperature 1, `<unk>` left out.", ""]  # fmt: skip
     lines += [
@@ -70,6 +81,14 @@ def generator_card(folder: Path, licence: str) -> str:
     ]
     lines += _training(run) + _corpus(run) + _measured(run, folder)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _use_of_borrowed(tokenizer: Any) -> list[str]:
+    """How a language model of transformers is used; its texts began with BOS in training, which few tokenizers put there."""
+    missing = tokenizer.with_marks(["a"], 9)[0][0] != tokenizer.bos
+    bos = tokenizer.token(tokenizer.bos)
+    told = [f"It learnt texts that begin with `{bos}`, which this tokenizer does not put there by itself.", ""] if missing else []
+    return [BORROWED.format(bos if missing else ""), *told]
 
 
 def encoder_card(source: str, encoder: Any, licence: str) -> str:
@@ -105,27 +124,35 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 def _training(run: Path | None) -> list[str]:
     from ..algorithms import SUMMARIES
+    from ..networks import OF_THE_CNN, OF_THE_RNN
 
     if run is None:
         return []
     saved = json.loads((run / "config.json").read_text(encoding="utf-8"))
     name = saved["algorithm"]
     summary = SUMMARIES.get(name, "an algorithm from outside")
-    return ["## Training", "", f"`{name}`, {summary}: {_listed(saved.get('config', {}))}.", ""]
+    values = {key: _without_place(value) for key, value in saved.get("config", {}).items()}
+    unused = (*(OF_THE_RNN if values.get("generator") else ()), *(OF_THE_CNN if values.get("discriminator") else ()))
+    values = {key: value for key, value in values.items() if key not in unused}
+    return ["## Training", "", f"`{name}`, {summary}: {_listed(values)}.", ""]
+
+
+def _without_place(source: Any) -> Any:
+    """A source without the folder that it lay in, which is nobody's business."""
+    return re.sub(r"^(datasets:|oracle:|hf:)?/.*/", r"\1", source) if isinstance(source, str) else source
 
 
 def _corpus(run: Path | None) -> list[str]:
     corpus = corpus_of(run)
     if corpus is None:
         return []
-    info, counts, lengths = corpus.info, corpus.train.counts(corpus.vocab_size), corpus.train.lengths()
-    source = re.sub(r"^(datasets:|oracle:)?/.*/", r"\1", info["source"])  # where it lay is nobody's business
-    lines = ["## Corpus", "", f"* source: {source}"]
+    info, lengths = corpus.info, corpus.train.lengths()
+    lines = ["## Corpus", "", f"* source: {_without_place(info['source'])}"]
     if corpus.tokenizer is not None:
         lines += [
             f"* {info.get('documents', 0):,} documents",
             f"* tokens are those of a {corpus.tokenizer.kind} tokenizer",
-            f"* {100 * counts[corpus.tokenizer.unk] / max(1, counts.sum()):.2f} % of the tokens are unknown",
+            f"* {100 * info['unknown_rate']:.2f} % of the tokens are unknown",
         ]
     return [
         *lines,

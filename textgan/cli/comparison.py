@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,6 +62,11 @@ def compare(argv: list[str]) -> int:
         "Quality against diversity over temperatures, and whether a GAN beats the language model it started from. Example:\n\n"
         "  textgan compare runs/mle runs/gan --out compare.html",
     )  # fmt: skip
+    from .. import generator_folder
+    from ..runtime import Progress
+    from ..runtime.run import write_text
+    from .comparison_page import page
+
     positive(given, "number")
     if not given.runs:
         raise UserError("no run was named; expected textgan compare RUN [RUN ...]")
@@ -73,7 +77,7 @@ def compare(argv: list[str]) -> int:
         raise UserError(f"--out {out} cannot be the page; expected the path of an .html file to write")
     if not given.temperatures or not all(0 < t < math.inf for t in given.temperatures):
         raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
-    entrants = [_entrant(name) for name in given.runs]
+    entrants = [entrant_of(name) for name in given.runs]
     _same_data(entrants, given.anyway)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +87,17 @@ def compare(argv: list[str]) -> int:
             out.unlink()
     except OSError as error:
         raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
-    curves, beside = _sweep(entrants, given)
+    for entrant in entrants:
+        say(f"{entrant.name}: {generator_folder(entrant.path).parent}")
+    bar = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures")
+    curves, beside = sweep(entrants, given.number, given.temperatures, given.encoder, given.seed, bar.update)
+    bar.close()
     said = conclusions(entrants, curves, beside)
     if not given.json:
-        sys.stdout.write(_table(curves, beside, _names(entrants)) + "\n" + "\n".join(said) + "\n")
-    data = _write(out, entrants, curves, beside, said, given)
+        sys.stdout.write(table(curves, beside, names_of(entrants)) + "\n" + "\n".join(said) + "\n")
+    data = _data(entrants, curves, beside, said, given)
+    write_text(out, page(names_of(entrants), curves, beside, said))
+    write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")
     if given.json:
         print_json(data)
     else:
@@ -104,7 +114,12 @@ class Beside:
     samples: int
 
 
-def _entrant(name: str) -> Entrant:
+def entrant_of(name: str) -> Entrant:
+    """A run, or a checkpoint of one, that takes part.
+
+    Raises:
+        UserError: it generates no text.
+    """
     from ..algorithms import find
     from ..runtime import Run
 
@@ -119,16 +134,20 @@ def _entrant(name: str) -> Entrant:
     return Entrant(name, path, run, saved["algorithm"], "" if reward == "discriminator" else reward)
 
 
-def _same_data(entrants: list[Entrant], anyway: bool) -> None:
+def data_of(entrant: Entrant) -> tuple[Any, ...]:
+    """What two runs must have in common to be compared: text, tokenizer, and whether they write text at all."""
     from ..corpus import Corpus
 
-    first = entrants[0]
-    known = {}
-    if len({Corpus.open(entrant.run / "data").tokenizer is None for entrant in entrants}) > 1:
+    corpus = Corpus.open(entrant.run / "data")
+    tokenizer = tuple(file.read_bytes() for file in sorted((entrant.run / "data").glob("tokenizer*")))
+    return corpus.tokenizer is None, corpus.info.get("content_sha256"), tokenizer
+
+
+def _same_data(entrants: Sequence[Entrant], anyway: bool) -> None:
+    known = {entrant.name: data_of(entrant) for entrant in entrants}
+    if len({data[0] for data in known.values()}) > 1:
         raise UserError("some of these runs write text and others synthetic ids; expected runs of one kind")
-    for entrant in entrants:
-        files = sorted((entrant.run / "data").glob("tokenizer*"))
-        known[entrant.name] = (Corpus.open(entrant.run / "data").info.get("content_sha256"), [f.read_bytes() for f in files])
+    first = entrants[0]
     for entrant in entrants[1:]:
         if known[entrant.name] != known[first.name] and not anyway:
             raise UserError(
@@ -137,74 +156,87 @@ def _same_data(entrants: list[Entrant], anyway: bool) -> None:
             )
 
 
-def _sweep(entrants: list[Entrant], given: CompareOptions) -> tuple[dict[str, Curve], Beside]:
+def sweep(
+    entrants: Sequence[Entrant], number: int, temperatures: Sequence[float], encoder: str, seed: int,
+    tell: Callable[[int, str], None],
+) -> tuple[dict[str, Curve], Beside]:  # fmt: skip
+    """Every run at every temperature, and what they are compared with.
+
+    Args:
+        entrants: the runs.
+        number: samples at each temperature, and held-out sentences at most.
+        temperatures: to draw at.
+        encoder: also gives the Fréchet embedding distance, where it is named.
+        seed: decides the samples.
+        tell: is told after each temperature how many of all are done, and the run's name.
+    """
     import torch
 
-    from .. import generator_folder, load
+    from .. import load
     from ..corpus import Corpus
     from ..decode import texts
     from ..encoders import load_encoder
     from ..evaluate.sweep import Text, measure, measure_text, measure_vectors
     from ..evaluate.words import words
     from ..generators import RNNGenerator
-    from ..runtime import Progress, Run
+    from ..runtime import Run
 
     run = entrants[0].run
     corpus, length = Corpus.open(run / "data"), Run.open(run).config["data"]["length"]
-    test = corpus.test.rows(np.arange(min(given.number, len(corpus.test))), length)
+    test = corpus.test.rows(np.arange(min(number, len(corpus.test))), length)
     oracle = RNNGenerator.from_pretrained(run / "data" / "oracle") if (run / "data" / "oracle").is_dir() else None
-    encode, text = load_encoder(given.encoder).encode if given.encoder else None, None
+    encode, text = load_encoder(encoder).encode if encoder else None, None
     beside: dict[str, tuple[float, float]] = {}
     if corpus.tokenizer is not None:
         real = texts(corpus.tokenizer, torch.from_numpy(test), corpus.eos)
-        number = min(TRAINING_LIMIT, len(corpus.train))
-        learnt = corpus.train.rows(np.linspace(0, len(corpus.train) - 1, number).round().astype(np.int64), length)
+        most = min(TRAINING_LIMIT, len(corpus.train))
+        learnt = corpus.train.rows(np.linspace(0, len(corpus.train) - 1, most).round().astype(np.int64), length)
         training = texts(corpus.tokenizer, torch.from_numpy(learnt), corpus.eos)
         cut: Any = "character" if corpus.tokenizer.kind == "char" else "nltk"
         text = Text(words(real, cut), words(training, cut), cut, encode(real) if encode else None)
-        chosen = np.sort(np.random.default_rng(given.seed).permutation(len(training))[: given.number])
-        beside = measure_text([text.training[i] for i in chosen], text, given.seed)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(training))[:number])
+        beside = measure_text([text.training[i] for i in chosen], text, seed)
         del beside["lm_nll"]  # of sentences that the model has learnt
         if encode and text.vectors is not None:
             beside["fed"] = measure_vectors(encode([training[i] for i in chosen]), text.vectors)
     curves: dict[str, Curve] = {}
-    bar, done = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures"), 0
+    done = 0
     for entrant in entrants:
         model, own = load(entrant.path), Corpus.open(entrant.run / "data")
         same = own.info.get("content_sha256") == corpus.info.get("content_sha256")
-        held_out = torch.from_numpy(test if same else own.test.rows(np.arange(min(given.number, len(own.test))), length))
-        say(f"{entrant.name}: {generator_folder(entrant.path).parent}")
+        held_out = torch.from_numpy(test if same else own.test.rows(np.arange(min(number, len(own.test))), length))
         curve: dict[float, dict[str, tuple[float, float]]] = {}
-        for temperature in sorted(given.temperatures, reverse=True):
+        for temperature in sorted(temperatures, reverse=True):
             curve[temperature] = measure(
-                model, temperature, n=given.number, length=length, held_out=held_out, tokenizer=own.tokenizer, text=text,
-                oracle=oracle, encode=encode, seed=given.seed,
+                model, temperature, n=number, length=length, held_out=held_out, tokenizer=own.tokenizer, text=text,
+                oracle=oracle, encode=encode, seed=seed,
             )  # fmt: skip
             done += 1
-            bar.update(done, entrant.name)
+            tell(done, entrant.name)
         curves[entrant.name] = curve
-    bar.close()
-    return curves, Beside(beside, len(test), given.number)
+    return curves, Beside(beside, len(test), number)
 
 
-def _pairs(curves: Mapping[str, Curve]) -> list[Pair]:
+def pairs_of(curves: Mapping[str, Curve]) -> list[Pair]:
+    """The pairs of measures that every run has at every temperature."""
     from ..evaluate.sweep import PAIRS
 
     every = [figures for curve in curves.values() for figures in curve.values()]
     return [p for p in PAIRS if all(p.quality in figures and p.diversity in figures for figures in every)]
 
 
-def _names(entrants: list[Entrant]) -> dict[str, str]:
+def names_of(entrants: Sequence[Entrant]) -> dict[str, str]:
+    """What each run is called in tables and plots: controls say so."""
     return {e.name: f"{e.name} (control: {e.control} reward)" if e.control else e.name for e in entrants}
 
 
-def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside) -> list[str]:
+def conclusions(entrants: Sequence[Entrant], curves: Mapping[str, Curve], beside: Beside) -> list[str]:
     """Plain sentences: who lies on the frontier, and whether anything beats the tempered baseline beyond the noise."""
     from ..evaluate.sweep import front, gain
 
-    names, said = _names(entrants), []
+    names, said = names_of(entrants), []
     baselines = [curves[e.name] for e in entrants if e.algorithm == "mle"]
-    pairs = _pairs(curves)
+    pairs = pairs_of(curves)
     comparisons = len(pairs) * sum(e.algorithm != "mle" for e in entrants)
     for pair in pairs:
         held = front(curves, pair)
@@ -239,7 +271,8 @@ def conclusions(entrants: list[Entrant], curves: Mapping[str, Curve], beside: Be
     return said
 
 
-def _table(curves: Mapping[str, Curve], beside: Beside, names: Mapping[str, str]) -> str:
+def table(curves: Mapping[str, Curve], beside: Beside, names: Mapping[str, str]) -> str:
+    """All figures as lines of text."""
     keys = list(dict.fromkeys(key for curve in curves.values() for figures in curve.values() for key in figures))
     width = max(len(name) for name in [*names.values(), "real text"])
     lines = [f"{'run':{width}}  {'temperature':>11}  " + "  ".join(f"{key:>{max(15, len(key))}}" for key in keys)]
@@ -265,63 +298,11 @@ def _figure(value: tuple[float, float] | None) -> str:
     return f"{value[0]:.3f}" if math.isnan(value[1]) else f"{value[0]:.3f} ±{1.96 * value[1]:.3f}"
 
 
-def _write(
-    out: Path, entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside, said: list[str], given: CompareOptions
+def _data(
+    entrants: list[Entrant], curves: Mapping[str, Curve], beside: Beside, said: list[str], given: CompareOptions
 ) -> dict[str, Any]:
-    from ..report import COLOURS, STYLE, STYLES, svg
-    from ..runtime.run import write_text
-
-    names = _names(entrants)
-
-    def plot(pair: Pair) -> str:
-        def draw(axes: Any) -> None:
-            for k, (name, curve) in enumerate(curves.items()):
-                points = [(t, *f[pair.quality], *f[pair.diversity]) for t, f in curve.items()]
-                t, x, ex, y, ey = (np.array(column) for column in zip(*points, strict=True))
-                style: Any = {"color": COLOURS[k % len(COLOURS)], "linestyle": STYLES[k % len(STYLES)], "marker": "osD^vP"[k % 6]}
-                axes.errorbar(x, y, 1.96 * ey, 1.96 * ex, label=names[name], markersize=4, linewidth=1.4, elinewidth=0.6, **style)
-                for place in {0, len(t) - 1, int(abs(t - 1).argmin())}:
-                    axes.annotate(f"{t[place]:g}", (x[place], y[place]), (4, 4), textcoords="offset points", fontsize=7)
-            axes.set_xlabel(pair.quality_label + (", more is better" if pair.quality_sign < 0 else ", less is better"))
-            axes.set_ylabel(pair.diversity_label.replace(" (", "\n(") + ", less is more diverse")
-            axes.legend(fontsize=8, frameon=False)
-            axes.grid(alpha=0.25, linewidth=0.6)
-
-        return svg(
-            draw, pair.quality, (7.4, 5.2), html.escape(f"{pair.diversity_label} against {pair.quality_label}", quote=True)
-        )
-
-    def distances() -> str:
-        def draw(axes: Any) -> None:
-            for k, (name, curve) in enumerate(curves.items()):
-                t, y, error = (np.array(column) for column in zip(*((t, *f["fed"]) for t, f in curve.items()), strict=True))
-                style: Any = {"color": COLOURS[k % len(COLOURS)], "linestyle": STYLES[k % len(STYLES)], "marker": "osD^vP"[k % 6]}
-                axes.errorbar(t, y, 1.96 * error, label=names[name], markersize=4, linewidth=1.4, elinewidth=0.6, **style)
-            axes.axhline(beside.real["fed"][0], color="black", linewidth=0.8)
-            axes.annotate(
-                "real text", (axes.get_xlim()[0], beside.real["fed"][0]), (4, 4), textcoords="offset points", fontsize=8
-            )
-            axes.set_xlabel("temperature")
-            axes.set_ylabel("Fréchet embedding distance, less is better")
-            axes.legend(fontsize=8, frameon=False)
-            axes.grid(alpha=0.25, linewidth=0.6)
-
-        return svg(draw, "fed", (7.4, 5.2), "Fréchet embedding distance against temperature")
-
-    title = " and ".join(names.values())
-    body = f"<h1>{html.escape(title)}</h1>" + "".join(f"<p>{html.escape(line)}</p>" for line in said)
-    body += "<h2>Quality against diversity</h2>" + "".join(f'<div class="map">{plot(pair)}</div>' for pair in _pairs(curves))
-    if "fed" in beside.real:
-        body += f'<div class="map">{distances()}</div>'
-    body += (
-        f'<p class="quiet">Points are temperatures (the first, the last and 1 are written beside them), {given.number:,} samples '
-        "each; bars are 95 % intervals of drawing samples and sentences.</p>"
-    )
-    body += f"<h2>Figures</h2><pre>{html.escape(_table(curves, beside, names))}</pre>"
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><meta name="viewport" content="width=device-width">'
-    page = f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}pre{{overflow-x:auto;font-size:.8rem}}</style></head>'
-    write_text(out, f"{page}<body>{body}</body></html>\n")
-    data = {
+    """What goes to the .json beside the page."""
+    return {
         "options": asdict(given),
         "runs": [{"name": e.name, "checkpoint": str(e.path), "algorithm": e.algorithm, "control": e.control} for e in entrants],
         "figures": {n: {f"{t:g}": _finite(figures) for t, figures in c.items()} for n, c in curves.items()},
@@ -329,8 +310,6 @@ def _write(
         "references": beside.references,
         "conclusions": said,
     }
-    write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")
-    return data
 
 
 def _finite(figures: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:

@@ -15,6 +15,7 @@ import tyro
 
 from ..errors import UserError
 from .parse import parse, positive, print_json, say
+from .use import drawing
 
 PIECE = 10_000  # lines between two saved positions
 
@@ -156,75 +157,32 @@ def nearest(argv: list[str]) -> int:
         "The nearest words or sentences. Examples:\n\n  textgan nearest runs/words horse\n"
         '  textgan nearest runs/skip "a red car" --among in.txt',
     )
+    from ..neighbours import Sentences, WordVectors
+
     positive(given, "number")
-    words = _vectors(given.run)
+    words: Sentences | WordVectors | None = WordVectors.of_run(given.run)
     if words is None:
-        _print(_nearest_sentences(given), given.json)
-    else:
-        _print(words.similar_by_word(_known(words, given.query, given.run), given.number), given.json)
+        words = Sentences.of_run(given.run, _among(Path(given.among)) if given.among else None)
+    _print(words.nearest(given.query, given.number), given.json)
     return 0
 
 
 def _print(found: list[tuple[str, float]], as_json: bool) -> None:
     for text, score in found:
         if as_json:
-            print_json({"text": text, "cosine": float(score)})
+            print_json({"text": text, "cosine": score})
         else:
             sys.stdout.write(f"{score:.3f}  {text}\n")
 
 
-def _vectors(run: str) -> Any:
-    """Word vectors of a word2vec run, or None if it is none."""
-    from ..runtime import newest
-
-    path = newest(Path(run))
-    file = next((p for p in (path / "vectors" / "vectors.bin", path / "vectors.bin") if p.is_file()), None)
-    if file is None:
-        return None
-    from gensim.models import KeyedVectors
-
-    return KeyedVectors.load_word2vec_format(str(file), binary=True)
-
-
-def _known(words: Any, word: str, run: str) -> str:
-    for form in (word, word.lower()):
-        if form in words.key_to_index:
-            return form
-    raise UserError(f"the word is not known to {run}; expected one of its {len(words):,} words; received {word!r}")
-
-
-def _nearest_sentences(given: NearestOptions) -> list[tuple[str, float]]:
-    import numpy as np
-
-    from ..encoders import load_encoder
-
-    encoder = load_encoder(given.run)
-    if given.among:
-        if not Path(given.among).is_file():
-            raise UserError(f"--among: no such file; received {given.among}")
-        with _lines(Path(given.among)) as file:
-            texts = list(dict.fromkeys(line.strip() for line in file if line.strip()))
-        if not texts:
-            raise UserError(f"--among {given.among} holds no sentence")
-    else:
-        texts = _corpus_sentences(Path(given.run))
-    scores = encoder.encode(texts, normalize_embeddings=True) @ encoder.encode(given.query, normalize_embeddings=True)
-    return [(texts[k], float(scores[k])) for k in np.argsort(-scores, kind="stable")[: given.number]]
-
-
-def _corpus_sentences(run: Path, limit: int = 20_000) -> list[str]:
-    """Sentences that a run was trained on, spread over its text."""
-    import numpy as np
-
-    from ..corpus import Corpus
-
-    if not (run / "data" / "corpus.json").is_file():
-        raise UserError(f"{run} has no text of its own to search; expected --among FILE with a sentence a line")
-    corpus = Corpus.open(run / "data")
-    assert corpus.tokenizer is not None
-    count = len(corpus.train)
-    rows = corpus.train.rows(np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int)), corpus.info["length"])
-    return list(dict.fromkeys(corpus.tokenizer.decode(row) for row in rows.tolist()))
+def _among(path: Path) -> list[str]:
+    if not path.is_file():
+        raise UserError(f"--among: no such file; received {path}")
+    with _lines(path) as file:
+        texts = list(dict.fromkeys(line.strip() for line in file if line.strip()))
+    if not texts:
+        raise UserError(f"--among {path} holds no sentence")
+    return texts
 
 
 @dataclass(frozen=True)
@@ -246,12 +204,13 @@ def analogy(argv: list[str]) -> int:
     given = parse(
         AnalogyOptions, argv, "textgan analogy", "Words by analogy. Example:\n\n  textgan analogy runs/words king man woman"
     )
+    from ..neighbours import WordVectors
+
     positive(given, "number")
-    words = _vectors(given.run)
+    words = WordVectors.of_run(given.run)
     if words is None:
         raise UserError(f"{given.run} holds no word vectors; expected a word2vec run or one of its checkpoints")
-    a, b, c = (_known(words, word, given.run) for word in given.words)
-    _print(words.most_similar(positive=[a, c], negative=[b], topn=given.number), given.json)
+    _print(words.analogy(given.words, given.number), given.json)
     return 0
 
 
@@ -296,14 +255,10 @@ def write_next(argv: list[str]) -> int:
     from ..algorithms.skipthought import SkipThoughtModel
     from ..decode import texts
     from ..runtime import newest
-    from ..sampling import restrict
     from ..tokenizers import load
 
     positive(given, "number", "length")
-    try:
-        restrict(torch.zeros(1, 2), given.temperature, given.top_k, given.top_p)
-    except ValueError as error:
-        raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
+    how = drawing(given)
     if given.beam < 0 or (given.beam and given.beam < given.number):
         raise UserError(f"--beam must be 0 or at least --number; received {given.beam} for {given.number}")
     folder = newest(Path(given.run)) / "model"
@@ -317,9 +272,8 @@ def write_next(argv: list[str]) -> int:
         rows = [row for _, row in model.beam(thought[0], direction, given.length, given.beam)[: given.number]]
         found = [tokenizer.decode(row) for row in rows]
     else:
-        u = torch.rand(given.number, given.length, generator=torch.Generator().manual_seed(given.seed))
-        options = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p}
-        found = texts(tokenizer, model.write(thought.expand(given.number, -1), direction, given.length, u, **options), 2)
+        u = how.numbers(given.number, given.length)
+        found = texts(tokenizer, model.write(thought.expand(given.number, -1), direction, given.length, u, **how.options), 2)
     for text in found:
         if given.json:
             print_json({"text": text})

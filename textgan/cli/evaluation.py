@@ -172,7 +172,7 @@ def _judge_run(path: Path, run: Path, saved: dict[str, Any], given: EvaluateOpti
     corpus, length = Corpus.open(run / "data"), saved["data"]["length"]
     model, tokenizer = load(path), corpus.tokenizer
     found: Figures = held_out_nll(model, corpus.test, length)
-    if tokenizer is not None and given.against:
+    if tokenizer is not None and given.against and tokenizer.unk >= 0:
         model.ban[tokenizer.unk] = -torch.inf  # that text has no such mark
     say(f"drawing {given.number:,} samples")
     x = draw(model, given.number, length, given.seed, given.temperature)

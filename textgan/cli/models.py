@@ -129,20 +129,20 @@ def export(argv: list[str]) -> int:
         "  textgan export runs/words vectors --to word2vec-text\n  textgan export runs/gan gan.onnx",
     )  # fmt: skip
     file = given.out.endswith(".onnx")
-    held = _held(given.run)
-    to = ("onnx" if file else FORMATS[held][0]) if given.to == "auto" else given.to
-    if to not in FORMATS[held]:
-        raise UserError(f"{given.run} holds {held}; expected --to {', '.join(FORMATS[held])}, or auto; received --to {to}")
+    holds = held(given.run)
+    to = ("onnx" if file else FORMATS[holds][0]) if given.to == "auto" else given.to
+    if to not in FORMATS[holds]:
+        raise UserError(f"{given.run} holds {holds}; expected --to {', '.join(FORMATS[holds])}, or auto; received --to {to}")
     if file != (to == "onnx"):
         raise UserError(
             f"onnx is one file, whose name ends in .onnx, and others are folders; received {given.out} with --to {to}"
         )
     out = Path(given.out) if file else _new(given.out)
     if to == "onnx":
-        _export_onnx(given.run, out, held)
-    elif held == "word vectors":
+        _export_onnx(given.run, out, holds)
+    elif holds == "word vectors":
         _export_vectors(given.run, out, to)
-    elif held == "a sentence encoder":
+    elif holds == "a sentence encoder":
         from ..encoders import SentenceEncoder
         from ..hf import export_sentence_transformer
 
@@ -159,8 +159,12 @@ def export(argv: list[str]) -> int:
     return 0
 
 
-def _held(run: str) -> str:
-    """What of FORMATS there is in a run, a checkpoint or a folder."""
+def held(run: str) -> str:
+    """What of FORMATS there is in a run, a checkpoint or a folder.
+
+    Raises:
+        UserError: nothing.
+    """
     from ..encoders import encoder_folders
     from ..generators import is_generator
     from ..runtime import newest
@@ -174,7 +178,7 @@ def _held(run: str) -> str:
     return "a sentence encoder"
 
 
-def _export_onnx(run: str, out: Path, held: str) -> None:
+def _export_onnx(run: str, out: Path, holds: str) -> None:
     from .. import generator_folder, load, trained_length
     from ..encoders import SentenceEncoder
     from ..onnx import export_encoder, export_step
@@ -182,7 +186,7 @@ def _export_onnx(run: str, out: Path, held: str) -> None:
 
     if out.exists():
         raise UserError(f"{out} is already there; expected the name of a new file")
-    if held == "a generator":
+    if holds == "a generator":
         folder = generator_folder(run)
         tokenizer = load_tokenizer(folder) if any(folder.glob("tokenizer*")) else None
         files = export_step(load(folder), out, tokenizer, trained_length(folder))

@@ -23,8 +23,9 @@ class DataOptions:
     """Column of a .jsonl, .csv or data set that holds the text; a list of sentences in it is a document."""
     split: Literal["auto", "line", "sentence"] = "auto"
     """Whether a line is a sentence or prose is to be cut into sentences."""
-    tokenizer: str = "word"
-    """word, char, bpe, unigram, or the path of a saved tokenizer."""
+    tokenizer: str = "auto"
+    """word, char, bpe, unigram, or the path of a saved tokenizer; auto is the one of --generator, or word. For `textgan prepare`
+    also hf: and the folder or name of a model of transformers."""
     vocab_size: int = 5000
     """Largest vocabulary, special tokens included."""
     lowercase: bool = False

@@ -44,8 +44,9 @@ def make_corpus(options: DataOptions, out: Path, seed: int, default_length: int 
             raise UserError(f"{options.data} was prepared with --length {length}; received {options.length}; leave --length out")
         shutil.copytree(options.data, out, dirs_exist_ok=True)
         return Corpus.open(out)
+    kind = "word" if options.tokenizer == "auto" else options.tokenizer
     corpus = prepare(
-        options.data, out, tokenizer=options.tokenizer, vocab_size=options.vocab_size, lowercase=options.lowercase,
+        options.data, out, tokenizer=kind, vocab_size=options.vocab_size, lowercase=options.lowercase,
         length=options.length, overlong=options.overlong, held_out=options.held_out, test=options.test,
         column=options.column, split=options.split, seed=seed,
     )  # fmt: skip
@@ -108,29 +109,25 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
     path = Path(options.run)
     if (path / "config.json").exists():
         raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
+    generator = getattr(chosen.config, "generator", "")
+    wanted = _with_tokenizer(chosen.data, generator)
     workers = start_workers(options)
-    if workers.main:
-        corpus = make_corpus(chosen.data, path / "data", options.seed, _data_defaults(algorithm).length)
-        say(describe(corpus))
-        if not options.dry_run:
-            data = dataclasses.replace(chosen.data, length=corpus.info["length"])
-            parts = {"data": data, "train": options, "config": chosen.config}
-            saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
-            Run.create(path, saved, environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
-    workers.agree(0)  # the others wait for the files
-    if options.dry_run:
-        from ..corpus import Corpus
-
-        workers.seed(options.seed, 0)
-        corpus = Corpus.open(path / "data")
-        config = chosen.config
-        if getattr(config, "embeddings", "") == "auto":
-            config = dataclasses.replace(config, embeddings="none")
-        made = algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
-        plan(made, "sequences")
-        _remove(path)
-        return 0
     try:
+        if workers.main:
+            corpus = make_corpus(wanted, path / "data", options.seed, _data_defaults(algorithm).length)
+            if not generator and corpus.info["tokenizer"] == "pretrained":
+                raise UserError(
+                    f"{wanted.data} has the tokens of a pretrained generator; expected --generator hf:PATH to name it"
+                )
+            say(describe(corpus))
+            if not options.dry_run:
+                data = dataclasses.replace(wanted, length=corpus.info["length"])
+                parts = {"data": data, "train": options, "config": chosen.config}
+                saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
+                Run.create(path, saved, environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
+        workers.agree(0)  # the others wait for the files
+        if options.dry_run:
+            return _tell_plan(path, algorithm, chosen.config, options, workers)
         return _fit(path, algorithm, chosen.config, options, workers)
     except UserError:  # settings that only the algorithm can judge: what was not begun leaves nothing behind
         if workers.main and not any((path / name).exists() for name in ("checkpoints", "metrics.jsonl")):
@@ -138,12 +135,44 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
         raise
 
 
+def _with_tokenizer(data: DataOptions, generator: str) -> DataOptions:
+    """The options of the data, with the tokenizer that a pretrained generator brings, or words.
+
+    Raises:
+        UserError: another one was asked for.
+    """
+    if generator and not generator.startswith("hf:"):
+        raise UserError(f"--generator names a pretrained model as hf:PATH or hf:NAME; received {generator!r}")
+    if data.tokenizer == "auto":
+        return dataclasses.replace(data, tokenizer=generator or "word")
+    if generator and data.tokenizer != generator:
+        raise UserError(
+            f"--generator {generator} has a tokenizer of its own; received --tokenizer {data.tokenizer}; expected auto"
+        )
+    if not generator and data.tokenizer.startswith("hf:"):
+        raise UserError(f"--tokenizer {data.tokenizer} is for a pretrained generator; expected --generator {data.tokenizer}")
+    return data
+
+
+def _tell_plan(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
+    """What a dry run says; nothing of it stays."""
+    from ..corpus import Corpus
+
+    workers.seed(options.seed, 0)
+    corpus = Corpus.open(path / "data")
+    if getattr(config, "embeddings", "") == "auto":
+        config = dataclasses.replace(config, embeddings="none")
+    plan(algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed), "sequences")
+    _remove(path)
+    return 0
+
+
 def _remove(path: Path) -> None:
     """Take back a run that was prepared and not begun; what else lies in its folder stays."""
     shutil.rmtree(path / "data", ignore_errors=True)
     for name in ("config.json", "env.json"):
         (path / name).unlink(missing_ok=True)
-    if not any(path.iterdir()):
+    if path.is_dir() and not any(path.iterdir()):
         path.rmdir()
 
 
@@ -219,9 +248,10 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
         return found
 
     def finish(folder: Path) -> None:
-        for file in (path / "data").glob("tokenizer*"):
-            for part in folder.rglob("config.json"):  # beside every model that can be loaded
-                shutil.copy(file, part.parent / file.name)
+        for model in folder.rglob("config.json"):  # beside every model that can be loaded
+            if not any(model.parent.glob("tokenizer*")):  # a pretrained one has brought its own
+                for file in (path / "data").glob("tokenizer*"):
+                    shutil.copy(file, model.parent / file.name)
 
     use = f"`textgan generate {path}` writes sentences" if hasattr(made, "G") else f"`textgan nearest {path} TEXT` finds its like"
     return to_the_end(

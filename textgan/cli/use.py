@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,6 +15,9 @@ from ..errors import UserError
 from .options import DataOptions
 from .parse import parse, positive, print_json, say
 from .training import describe, make_corpus
+
+if TYPE_CHECKING:
+    from ..writing import Draw
 
 
 @dataclass(frozen=True)
@@ -50,48 +53,20 @@ def generate(argv: list[str]) -> int:
     given = parse(
         GenerateOptions, argv, "textgan generate", "Write sentences. Example:\n\n  textgan generate runs/a -n 20 --top-p 0.9"
     )
-    import torch
-
-    from .. import generator_folder, load, trained_length
-    from ..decode import texts
-    from ..sampling import restrict
+    from ..writing import Writer
 
     positive(given, "number")
-    if given.length < 0 or given.seed < 0:
-        raise UserError("--length and --seed must be 0 or more")
+    if given.length < 0:
+        raise UserError(f"--length must be 0 or more; received {given.length}")
+    how = drawing(given)
+    writer = Writer(given.run, unknown=given.unknown)
+    if missing := writer.unknown(given.prompt):
+        say(f"warning: {missing} tokens of the prompt are not in the vocabulary; they are read as <unk>")
     try:
-        restrict(torch.zeros(1, 2), given.temperature, given.top_k, given.top_p)
+        written = writer.write(given.number, how, prompt=given.prompt, length=given.length, score=given.json)
     except ValueError as error:
         raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
-    folder = generator_folder(given.run)
-    model, tokenizer = load(folder), None
-    if any(folder.glob("tokenizer*")):
-        from ..tokenizers import load as load_tokenizer
-
-        tokenizer = load_tokenizer(folder)
-        if not given.unknown:
-            model.ban[tokenizer.unk] = -torch.inf
-    length, prompt = given.length or trained_length(folder), None
-    if given.prompt:
-        if tokenizer is None:
-            raise UserError("--prompt needs a tokenizer; this run was trained on synthetic ids")
-        prompt = torch.tensor(tokenizer.encode(given.prompt))
-        if missing := int((prompt == tokenizer.unk).sum()):
-            say(f"warning: {missing} tokens of the prompt are not in the vocabulary; they are read as <unk>")
-        if len(prompt) >= length:
-            raise UserError(f"--prompt is too long; expected fewer than {length} tokens; received {len(prompt)}; raise --length")
-    u = torch.rand(given.number, length, generator=torch.Generator().manual_seed(given.seed))
-    rows = []
-    for part in u.split(512):
-        x = model.sample(
-            len(part), length, part, temperature=given.temperature, top_k=given.top_k, top_p=given.top_p, prompt=prompt
-        )
-        written = texts(tokenizer, x, model.config.eos)
-        if given.json:
-            with torch.no_grad():
-                scores = model.log_prob(x).sum(1).tolist()
-            written = [json.dumps({"text": t, "log_prob": s}, ensure_ascii=False) for t, s in zip(written, scores, strict=True)]
-        rows += [" ".join(line.splitlines()) for line in written]
+    rows = [json.dumps(asdict(w), ensure_ascii=False) if given.json else w.text for w in written]
     if given.out == "-":
         sys.stdout.write("\n".join(rows) + "\n")
     else:
@@ -102,6 +77,20 @@ def generate(argv: list[str]) -> int:
         except OSError as error:
             raise UserError(f"--out {given.out} cannot be written ({error.strerror})") from error
     return 0
+
+
+def drawing(given: Any) -> Draw:
+    """How a command's options say that tokens are drawn.
+
+    Raises:
+        UserError: one is out of its range.
+    """
+    from ..writing import Draw
+
+    try:
+        return Draw(given.temperature, given.top_k, given.top_p, given.seed)
+    except ValueError as error:
+        raise UserError(f"--{str(error).replace('_', '-', 1)}") from error
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def prepare(
     Args:
         source: see ``documents``; "-" is standard input.
         out: folder to write; it appears whole or not at all.
-        tokenizer: a kind, or the path of a saved one.
+        tokenizer: a kind, the path of a saved one, or ``hf:`` and the folder or name of one of transformers.
         vocab_size: largest vocabulary.
         lowercase: turn letters into small ones.
         min_count: rarer words are unknown.
@@ -102,6 +102,8 @@ def prepare(
             model = tokenizers.train(tokenizer, stream, vocab_size, lowercase=lowercase, min_count=min_count)
         else:
             model = tokenizers.load(tokenizer)
+            if lowercase and model.kind == "pretrained":
+                raise UserError(f"--lowercase cannot be had with {tokenizer}, which has its own way with letters; leave it out")
         model.save(temporary)
         info = _encode(path, test, sentences, model, temporary, length, overlong, held_out, seed, source)
         (temporary / "stdin.txt").unlink(missing_ok=True)

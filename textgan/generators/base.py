@@ -17,7 +17,7 @@ from ..estimators import gumbel_softmax, straight_through
 from ..likelihood import token_log_prob
 from ..sampling import project_and_draw
 
-State = tuple[Tensor, ...]  # each (layers, rows, ...); the last layer of the first part is what ``out`` reads
+State = tuple[Tensor, ...]  # each (layers, rows, ...), or none yet; the last layer of the first part is what ``out`` reads
 
 
 class Generator(nn.Module):
@@ -90,8 +90,12 @@ class Generator(nn.Module):
 
     def log_prob(self, x: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probability (B, T), in nats, of each token of x (B, T) when drawn at this temperature; 0 at padding."""
-        h, bias = self.dropout(self.hidden(x)), self.out.bias + self.ban
+        h, bias = self.dropout(self.hidden(x)), self._bias()
         return token_log_prob(h / temperature, self.out.weight, bias / temperature, x, self.mask(x))
+
+    def _bias(self) -> Tensor:
+        """What is added to the scores: minus infinity at banned tokens."""
+        return self.ban if self.out.bias is None else self.out.bias + self.ban
 
     def _draw(self, h: Tensor, bias: Tensor, u: Tensor, ended: Tensor | None, **how: Any) -> Tensor:
         """The next token (n,) of states (n, H); padding in rows that have ended (n,)."""
@@ -136,7 +140,7 @@ class Generator(nn.Module):
         token = torch.full((n,), self.config.bos, device=device)
         done = None if self.config.eos is None else torch.zeros(n, dtype=torch.bool, device=device)
         state = self._start(n)
-        bias = self.out.bias + self.ban
+        bias = self._bias()
         for t in range(length):
             state = self._step(self.embedding(token), state)
             if t < given and prompt is not None:
@@ -167,10 +171,10 @@ class Generator(nn.Module):
         tokens = x.expand(prefixes, n, batch, length).permute(0, 2, 1, 3).clone()  # (T-1, B, n, T)
         flat = tokens.view(-1, length)
         numbers = u.permute(1, 0, 2, 3).reshape(-1, length)
-        bias = self.out.bias + self.ban
+        bias = self._bias()
         each = batch * n  # rows a prefix
         real = self._step(self.embedding(torch.full((batch,), self.config.bos, device=x.device)), self._start(batch))
-        running: State = tuple(part.new_empty(part.shape[0], prefixes * each, part.shape[2]) for part in real)
+        running: State = ()
         ended = None
         if self.config.eos is not None:
             done = (x[:, :-1] == self.config.eos).cumsum(1).bool()  # (B, T-1): the prefix holds EOS
@@ -178,14 +182,12 @@ class Generator(nn.Module):
         for s in range(1, length):
             rows = s * each
             real = self._step(self.embedding(x[:, s - 1]), real)  # has read x[:, :s], the prefix of length s
+            begun = tuple(part.repeat_interleave(n, dim=1) for part in real)
             if s > 1:
-                old = rows - each
-                moved = self._step(self.embedding(flat[:old, s - 1]), tuple(part[:, :old] for part in running))
-                for part, new in zip(running, moved, strict=True):
-                    part[:, :old] = new
-            for part, new in zip(running, real, strict=True):
-                part[:, rows - each : rows] = new.repeat_interleave(n, dim=1)
-            token = self._draw(running[0][-1, :rows], bias, numbers[:rows, s], None if ended is None else ended[:rows])
+                moved = self._step(self.embedding(flat[: rows - each, s - 1]), running)
+                begun = tuple(torch.cat(parts, 1) for parts in zip(moved, begun, strict=True))
+            running = begun
+            token = self._draw(running[0][-1], bias, numbers[:rows, s], None if ended is None else ended[:rows])
             if ended is not None:
                 ended[:rows] |= token == self.config.eos
             flat[:rows, s] = token

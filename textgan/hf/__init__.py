@@ -13,6 +13,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from .. import generator_folder
+from .borrowed import BorrowedDiscriminator, BorrowedGenerator
 from .encoders import BorrowedEncoder, SentenceEncoderConfig, SentenceEncoderModel, export_sentence_transformer
 from .generators import (
     GeneratorCache,
@@ -24,12 +25,12 @@ from .generators import (
     RNNGeneratorConfig,
     export_generator,
 )
-from .tokenizers import FillerTokenizer, GeneratorTokenizer
+from .tokenizers import BorrowedTokenizer, FillerTokenizer, GeneratorTokenizer
 
 __all__ = [
-    "BorrowedEncoder", "FillerTokenizer", "GeneratorCache", "GeneratorTokenizer", "MaskForMaskedLM", "MaskGeneratorConfig",
-    "RMCForCausalLM", "RMCGeneratorConfig", "RNNForCausalLM", "RNNGeneratorConfig", "SentenceEncoderConfig",
-    "SentenceEncoderModel", "export_generator", "export_sentence_transformer",
+    "BorrowedDiscriminator", "BorrowedEncoder", "BorrowedGenerator", "BorrowedTokenizer", "FillerTokenizer", "GeneratorCache",
+    "GeneratorTokenizer", "MaskForMaskedLM", "MaskGeneratorConfig", "RMCForCausalLM", "RMCGeneratorConfig", "RNNForCausalLM",
+    "RNNGeneratorConfig", "SentenceEncoderConfig", "SentenceEncoderModel", "export_generator", "export_sentence_transformer",
 ]  # fmt: skip
 
 

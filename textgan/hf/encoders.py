@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,23 +15,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import logging
 
 from ..encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
 from ..errors import UserError
+from .quiet import no_bars
 from .tokenizers import with_special_tokens
-
-
-@contextlib.contextmanager
-def no_bars() -> Iterator[None]:
-    """Without transformers' progress bars, which are of no use where nothing takes long."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class SentenceEncoderConfig(PretrainedConfig):

@@ -279,6 +279,10 @@ def export_generator(source: Path, folder: Path, card: str) -> None:
         UserError: the tokenizer is of sentencepiece.
     """
     config = AutoConfig.from_pretrained(source)
+    if not isinstance(config, GeneratorConfig):  # a model of transformers, which is all there
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return
     kind = FillerTokenizer if isinstance(config, MaskGeneratorConfig) else GeneratorTokenizer
     tokenizer = kind.of(load(source)) if any(source.glob("tokenizer*")) else None
     folder.mkdir(parents=True, exist_ok=True)

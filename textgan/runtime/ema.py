@@ -29,7 +29,8 @@ class EMA(Generic[M]):
     @torch.no_grad()
     def update(self) -> None:
         """Move the copy one step towards the module."""
-        for old, new in zip(self.copy.state_dict().values(), self.module.state_dict().values(), strict=True):
+        states = (module.state_dict(keep_vars=True).values() for module in (self.copy, self.module))
+        for old, new in {id(old): (old, new) for old, new in zip(*states, strict=True)}.values():  # tied ones once
             if old.is_floating_point():
                 old.lerp_(new, 1 - self.decay)
             else:

@@ -220,8 +220,7 @@ def fit(
     def save() -> None:
         nonlocal saved
         check()
-        if workers.main:
-            run.save(step, algorithm.players, algorithm.kept, finish)
+        run.save(step, algorithm.players, algorithm.kept, finish, main=workers.main)
         saved = time.monotonic()
 
     def keep_best(figures: dict[str, float]) -> None:
@@ -229,19 +228,21 @@ def fit(
         name = next(iter(figures)) if name == "auto" else name
         if name not in figures:
             raise UserError(f"--best {best}: there is no such figure; expected one of {', '.join(figures)}")
-        before = run.evaluations()
-        if math.isfinite(figures[name]) and all(sign * figures[name] < sign * row[name] for row in before if name in row):
+        better = False
+        if workers.main and math.isfinite(figures[name]):  # the others might read what is being written
+            better = all(sign * figures[name] < sign * row[name] for row in run.evaluations() if name in row)
+        if workers.agree(int(better)):
             check()
-            run.save(step, algorithm.players, algorithm.kept, finish, best=True)
+            run.save(step, algorithm.players, algorithm.kept, finish, best=True, main=workers.main)
 
     def look() -> None:
         workers.seed(fold(seed, 1), step)
         with torch.no_grad():
             figures = evaluate() if evaluate else {}
             drawn = algorithm.sample(samples) if samples else []
+        if figures and best:
+            keep_best(figures)
         if workers.main:
-            if figures and best:
-                keep_best(figures)
             if figures:
                 run.write("eval", step, "json", json.dumps({"step": step, "stage": stage.name, **figures}, indent=1))
             if isinstance(drawn, bytes):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .sharding import sharded
 from .workers import Workers
 
 
@@ -29,7 +30,9 @@ class Player:
         self.clip = clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.finite = torch.ones((), dtype=torch.bool, device=workers.device)
-        workers.broadcast([*(p.data for p in module.parameters()), *module.buffers()])
+        self.sharded = sharded(module)
+        if not self.sharded:
+            workers.broadcast([*(p.data for p in module.parameters()), *module.buffers()])
 
     def minimise(self, loss: Tensor) -> Tensor:
         """One optimizer step down the gradient of ``loss`` (a scalar); gives the gradient's norm before clipping.
@@ -38,10 +41,13 @@ class Player:
         """
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(loss.device.type, enabled=False):
-            loss.backward(inputs=self.parameters)
+            loss.backward(inputs=None if self.sharded else self.parameters)  # fully_shard's graph has copies of the parameters
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.workers.average(gradients)
+        if not self.sharded:  # fully_shard has averaged them
+            self.workers.average(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
+        if self.sharded:
+            norm = norm.full_tensor()  # type: ignore[attr-defined]
         if self.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self.finite.logical_and_(torch.isfinite(norm))

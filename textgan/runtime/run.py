@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import UserError
 from .player import Player
+from .sharding import dealt_moments, dealt_weights, gathered, sharded
 
 SCHEMA_VERSION = 1
 
@@ -154,8 +155,9 @@ class Run:
         kept: Mapping[str, nn.Module],
         finish: Callable[[Path], None] = lambda folder: None,
         best: bool = False,
+        main: bool = True,
     ) -> Path:
-        """Write a checkpoint under a temporary name, sync it, and only then give it its own.
+        """Write a checkpoint under a temporary name, sync it, and only then give it its own. Every process has to come by.
 
         Args:
             step: steps done.
@@ -163,23 +165,26 @@ class Run:
             kept: networks that are saved though never trained.
             finish: adds files to the temporary folder (a tokenizer beside its model).
             best: write it to the folder ``best`` instead, which holds one.
+            main: whether this process writes; the others only give what they hold of the networks that are dealt out.
         """
+        modules = networks(players, kept)
+        weights = {name: module.state_dict() for name, module in modules.items()}
+        moments = {name: player.optimizer.state_dict() for name, player in players.items()}
+        parts = {name: gathered(weights[name], main) for name, module in modules.items() if sharded(module)}
+        weights |= parts
+        moments |= {name: gathered(moments[name], main) for name, player in players.items() if player.sharded}
         root = self.path if best else self.path / "checkpoints"
-        root.mkdir(exist_ok=True)
         final, temporary = root / ("best" if best else f"{step:08d}"), root / f".tmp-{step:08d}"
+        if not main:
+            return final
+        root.mkdir(exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        modules = networks(players, kept)
-        state = {
-            "step": step,
-            "networks": {name: module.state_dict() for name, module in modules.items()},
-            "optimizers": {name: player.optimizer.state_dict() for name, player in players.items()},
-        }
-        torch.save(state, temporary / "state.pt")
+        torch.save({"step": step, "networks": weights, "optimizers": moments}, temporary / "state.pt")
         for name, module in modules.items():
-            save_pretrained: Callable[[Path], None] | None = getattr(module, "save_pretrained", None)
+            save_pretrained: Callable[..., None] | None = getattr(module, "save_pretrained", None)
             if save_pretrained:
-                save_pretrained(temporary / name)
+                save_pretrained(temporary / name, **({"weights": parts[name]} if name in parts else {}))
         finish(temporary)
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
         digests = {str(p.relative_to(temporary)): _digest(p) for p in files}
@@ -221,9 +226,11 @@ class Run:
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         try:
             for name, module in networks(players, kept).items():
-                module.load_state_dict(state["networks"][name])
+                weights = state["networks"][name]
+                module.load_state_dict(dealt_weights(weights, module) if sharded(module) else weights)
             for name, player in players.items():
-                player.optimizer.load_state_dict(state["optimizers"][name])
+                moments = state["optimizers"][name]
+                player.optimizer.load_state_dict(dealt_moments(moments, player.parameters) if player.sharded else moments)
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} does not fit this version's networks ({reason}); start a new run") from error

@@ -1,0 +1,1 @@
+"""The page of ``textgan ui``: a tab for each thing that the given runs can do, and the GAN lab."""
