@@ -181,7 +181,9 @@ class Resized(nn.Module):
         super().__init__()
 
         def layer(a: int, b: int, kernel: int) -> nn.Module:
-            return conv(a, b, kernel, 1, kernel // 2, "none" if norm == "batch" else norm)
+            if norm == "batch":  # a bias would be taken away by the normalisations that follow
+                return nn.Conv2d(a, b, kernel, 1, kernel // 2, bias=False)
+            return conv(a, b, kernel, 1, kernel // 2, norm)
 
         def before(width: int) -> list[nn.Module]:
             return [*([BatchNorm2d(width)] if norm == "batch" else []), nn.ReLU()]
