@@ -175,7 +175,7 @@ def test_weights_of_the_critic_are_cut(folder):
     made, images = build("wgan", folder, limit=0.003)
     assert max(w.abs().max() for w in made.d.parameters) > 0.01
     images.workers.seed(0, 0)
-    made.step(0)
+    made.stages()[0].step(0)
     assert max(w.abs().max().item() for w in made.d.parameters) == pytest.approx(0.003)
 
 
@@ -183,7 +183,7 @@ def test_the_losses_of_vaegan_reach_their_own_player(folder):
     def after(step, **changes):
         made, images = build("vaegan", folder, **changes)
         images.workers.seed(0, 0)
-        made.step(step)
+        made.stages()[0].step(step)
         moved = {name for name, player in made.players.items() if any(w.grad is not None for w in player.parameters)}
         return moved, weights(made)
 

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, noise, placed, start, translate_and_cut
+from ..blocks import fixed, noise, placed, translate_and_cut
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import d_loss, g_loss
 from ..pairs import TrainingImages
@@ -68,6 +69,7 @@ class ACGAN:
 
     Config = ACGANConfig
     fed: ClassVar = "classes"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: ACGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -82,23 +84,10 @@ class ACGAN:
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
 
-    @staticmethod
-    def sizes(config: ACGANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The game: D and G by turns."""
-        return [Stage("adversarial", 2 * self.config.steps, self.step, 2 * self.data.per_epoch, self.config.batch, turn=2)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
-        return self.g_step(i // 2) if i % 2 else self.d_step(i // 2)
+        c = self.config
+        return by_turns(c.steps, [(self.d_step, 1), (self.g_step, 1)], self.data.per_epoch, c.batch)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Generated images (B, C, S, S) and their classes (B,), all as likely."""
@@ -123,8 +112,12 @@ class ACGAN:
             classes = classes + F.cross_entropy(guessed, kind)
         loss = d_loss(real, fake, "bce") + self.config.weight * classes
         accuracy = (named.argmax(1) == labels).float().mean()
-        grad, told = self.d.minimise(loss), {"loss": loss, "real": real.mean(), "fake": fake.mean(), "accuracy": accuracy}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(
+            self.workers,
+            "d",
+            {"loss": loss, "real": real.mean(), "fake": fake.mean(), "accuracy": accuracy},
+            self.d.minimise(loss),
+        )
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """G, so that D takes its images for real and of their class (L_C - L_S)."""
@@ -136,6 +129,5 @@ class ACGAN:
         loss = g_loss(fake, "bce") + self.config.weight * classes
         accuracy = (guessed.argmax(1) == kind).float().mean()
         grad, told = self.g.minimise(loss), {"loss": loss, "classes": classes, "accuracy": accuracy}
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {**{f"g/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", told, grad)

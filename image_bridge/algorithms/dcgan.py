@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, noise, placed, start, translate_and_cut
+from ..blocks import fixed, noise, placed, translate_and_cut
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import d_loss, g_loss
 from ..pairs import TrainingImages
@@ -62,6 +63,7 @@ class DCGAN:
 
     Config = DCGANConfig
     fed: ClassVar = "images"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: DCGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -74,23 +76,10 @@ class DCGAN:
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.minibatches(c.size, c.batch, c.channels)
 
-    @staticmethod
-    def sizes(config: DCGANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The game: D and G by turns."""
-        return [Stage("adversarial", 2 * self.config.steps, self.step, 2 * self.data.per_epoch, self.config.batch, turn=2)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
-        return self.g_step(i // 2) if i % 2 else self.d_step(i // 2)
+        c = self.config
+        return by_turns(c.steps, [(self.d_step, 1), (self.g_step, 1)], self.data.per_epoch, c.batch)
 
     def draw(self) -> Tensor:
         """Generated images (B, C, S, S)."""
@@ -108,8 +97,7 @@ class DCGAN:
         self.D.train()
         real, fake = self.D(self.seen(self.data[i])), self.D(self.seen(x))
         loss = d_loss(real, fake, "bce", self.config.smooth)
-        grad, told = self.d.minimise(loss), {"loss": loss, "real": real.mean(), "fake": fake.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(self.workers, "d", {"loss": loss, "real": real.mean(), "fake": fake.mean()}, self.d.minimise(loss))
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """G, so that D takes its images for real."""
@@ -118,6 +106,5 @@ class DCGAN:
         with fixed(self.D):
             loss = g_loss(self.D(self.seen(x)), "bce")
         grad = self.g.minimise(loss)
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {"g/loss": self.workers.mean(loss.detach()), "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", {"loss": loss}, grad)

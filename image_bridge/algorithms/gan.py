@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, noise, placed, start
+from ..blocks import fixed, noise, placed
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import d_loss, g_loss
 from ..pairs import TrainingImages
@@ -63,6 +64,7 @@ class GAN:
 
     Config = GANConfig
     fed: ClassVar = "images"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: GANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -76,26 +78,10 @@ class GAN:
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.minibatches(c.size, c.batch, c.channels)
 
-    @staticmethod
-    def sizes(config: GANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The game: D ``critic_steps`` times, then G."""
-        c, turn = self.config, self.config.critic_steps + 1
-        return [Stage("adversarial", turn * c.steps, self.step, turn * self.data.per_epoch, c.batch, turn=turn)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
         c = self.config
-        turn, move = divmod(i, c.critic_steps + 1)
-        return self.d_step(turn * c.critic_steps + move) if move < c.critic_steps else self.g_step(turn)
+        return by_turns(c.steps, [(self.d_step, c.critic_steps), (self.g_step, 1)], self.data.per_epoch, c.batch)
 
     def draw(self) -> Tensor:
         """Generated images (B, C, S, S)."""
@@ -109,8 +95,7 @@ class GAN:
         self.D.train()
         real, fake = self.D(self.data[i]), self.D(x)
         loss = d_loss(real, fake, "bce", self.config.smooth)
-        grad, told = self.d.minimise(loss), {"loss": loss, "real": real.mean(), "fake": fake.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(self.workers, "d", {"loss": loss, "real": real.mean(), "fake": fake.mean()}, self.d.minimise(loss))
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """G, so that D, without dropout, takes its images for real."""
@@ -119,6 +104,5 @@ class GAN:
         with fixed(self.D):
             loss = g_loss(self.D(x), "bce")
         grad = self.g.minimise(loss)
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {"g/loss": self.workers.mean(loss.detach()), "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", {"loss": loss}, grad)

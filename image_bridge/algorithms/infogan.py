@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import conv, fixed, noise, placed, start
+from ..blocks import conv, fixed, noise, placed
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import d_loss, g_loss, information_of_categorical, information_of_continuous
 from ..pairs import TrainingImages
@@ -81,6 +82,7 @@ class InfoGAN:
 
     Config = InfoGANConfig
     fed: ClassVar = "images"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: InfoGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -100,23 +102,10 @@ class InfoGAN:
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.minibatches(c.size, c.batch, c.channels)
 
-    @staticmethod
-    def sizes(config: InfoGANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The game: D and G by turns."""
-        return [Stage("adversarial", 2 * self.config.steps, self.step, 2 * self.data.per_epoch, self.config.batch, turn=2)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
-        return self.g_step(i // 2) if i % 2 else self.d_step(i // 2)
+        c = self.config
+        return by_turns(c.steps, [(self.d_step, 1), (self.g_step, 1)], self.data.per_epoch, c.batch)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Noise z (B, Z), codes included, and the images (B, C, S, S) of it."""
@@ -143,8 +132,9 @@ class InfoGAN:
         fake, information = D.judge(seen), self.information(seen, z)
         loss = d_loss(real, fake, "bce") - self.config.information * information
         grad = self.d.minimise(loss)
-        told = {"loss": loss, "information": information, "real": real.mean(), "fake": fake.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(
+            self.workers, "d", {"loss": loss, "information": information, "real": real.mean(), "fake": fake.mean()}, grad
+        )
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """G, so that D takes its images for real and Q reads the codes from them (eq. 6)."""
@@ -155,6 +145,5 @@ class InfoGAN:
             information = self.information(seen, z)
             loss = g_loss(self.readers.D.judge(seen), "bce") - self.config.information * information
         grad, told = self.g.minimise(loss), {"loss": loss, "information": information}
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {**{f"g/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", told, grad)

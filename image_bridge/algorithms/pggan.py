@@ -25,6 +25,7 @@ from textgan.objectives import gradient_penalty, wasserstein
 from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import noise, placed, scales
+from ..game import follow, metrics
 from ..generators import ProgressiveConfig, ProgressiveGenerator
 from ..pairs import TrainingImages
 from ..progressive import ProgressiveDiscriminator, faded, larger
@@ -123,19 +124,19 @@ class PGGAN:
         penalty = gradient_penalty(critic, real, fake, self.workers.uniform(local))
         distance = wasserstein(right, wrong)
         grad = self.d.minimise(distance + c.penalty * penalty + c.drift * right.square().mean())
-        told = {"loss": distance, "penalty": penalty, "real": right.mean(), "fake": wrong.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(
+            self.workers, "d", {"loss": distance, "penalty": penalty, "real": right.mean(), "fake": wrong.mean()}, grad
+        )
 
     def g_step(self, i: int, level: int, alpha: float) -> dict[str, Tensor]:
         """G, up D's score of its images."""
         z = noise(self.workers, self.data[level].order.local, self.config.noise)
         loss = -self.D(self.G(z, level, alpha), level, alpha).mean()
         grad = self.g.minimise(loss)
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks of a size are soon forgotten
-        self.average.update()
+        follow(self.average, self.config.ema, i)
         for G in (self.G, self.average.copy):
             G.grown.fill_(level - 1 + alpha if level else 0)
-        return {"g/loss": self.workers.mean(loss.detach()), "g/grad": grad}
+        return metrics(self.workers, "g", {"loss": loss}, grad)
 
     def real(self, i: int, level: int, alpha: float) -> Tensor:
         """Real images (B, C, S, S), S = 4 << level, that fade in as generated ones do."""

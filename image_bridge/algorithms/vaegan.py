@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, noise, placed, start
+from ..blocks import fixed, noise, placed
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import feature_nll, g_loss, kl_to_standard_normal, towards
 from ..pairs import TrainingImages
@@ -65,6 +66,7 @@ class VAEGAN:
 
     Config = VAEGANConfig
     fed: ClassVar = "images"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: VAEGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -80,23 +82,10 @@ class VAEGAN:
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.minibatches(c.size, c.batch, c.channels)
 
-    @staticmethod
-    def sizes(config: VAEGANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The three players by turns."""
-        return [Stage("adversarial", 3 * self.config.steps, self.step, 3 * self.data.per_epoch, self.config.batch, turn=3)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
-        return (self.e_step, self.g_step, self.d_step)[i % 3](i // 3)
+        c = self.config
+        return by_turns(c.steps, [(self.e_step, 1), (self.g_step, 1), (self.d_step, 1)], self.data.per_epoch, c.batch)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes z drawn for images (B, C, S, S), and mu and the log-variance (B, Z) it is drawn with."""
@@ -116,8 +105,7 @@ class VAEGAN:
             nll = feature_nll(self.D.features(x), self.D.features(self.G(z)))
         kl = self.config.noise * kl_to_standard_normal(mu, log_variance)
         loss = self.config.kl * kl + nll
-        grad, told = self.e.minimise(loss), {"loss": loss, "kl": kl, "nll": nll}
-        return {**{f"e/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "e/grad": grad}
+        return metrics(self.workers, "e", {"loss": loss, "kl": kl, "nll": nll}, self.e.minimise(loss))
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """The decoder: D's features come back, and D takes reconstructions and samples for real (gamma L_llike - L_GAN)."""
@@ -132,9 +120,8 @@ class VAEGAN:
             fooled = g_loss(self.D.judge(seen), "bce") + g_loss(self.D(drawn), "bce")
         loss = self.config.gamma * nll + fooled
         grad, told = self.g.minimise(loss), {"loss": loss, "nll": nll}
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {**{f"g/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", told, grad)
 
     def d_step(self, i: int) -> dict[str, Tensor]:
         """D on real images, on reconstructions and on samples (L_GAN); it learns nothing from L_llike."""
@@ -145,5 +132,4 @@ class VAEGAN:
         real, fake, sample = self.D(x), self.D(again), self.D(drawn)
         loss = sum((towards(s, False, "bce").mean() for s in (fake, sample)), towards(real, True, "bce").mean())
         grad = self.d.minimise(loss)
-        told = {"loss": loss, "real": real.mean(), "again": fake.mean(), "fake": sample.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(self.workers, "d", {"loss": loss, "real": real.mean(), "again": fake.mean(), "fake": sample.mean()}, grad)

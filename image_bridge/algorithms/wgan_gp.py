@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from textgan.objectives import gradient_penalty, wasserstein
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, noise, placed, start
+from ..blocks import fixed, noise, placed
 from ..discriminators import Discriminator
+from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..pairs import TrainingImages
 
@@ -62,6 +63,7 @@ class WGANGP:
 
     Config = WGANGPConfig
     fed: ClassVar = "images"
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: WGANGPConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
@@ -74,26 +76,10 @@ class WGANGP:
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.minibatches(c.size, c.batch, c.channels)
 
-    @staticmethod
-    def sizes(config: WGANGPConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        start(config.size)
-        return [config.size]
-
     def stages(self) -> Sequence[Stage]:
         """The game: the critic ``critic_steps`` times, then G."""
-        c, turn = self.config, self.config.critic_steps + 1
-        return [Stage("adversarial", turn * c.steps, self.step, turn * self.data.per_epoch, c.batch, turn=turn)]
-
-    def step(self, i: int) -> dict[str, Tensor]:
-        """A step of the game: which player moves is a function of i."""
         c = self.config
-        turn, move = divmod(i, c.critic_steps + 1)
-        return self.d_step(turn * c.critic_steps + move) if move < c.critic_steps else self.g_step(turn)
+        return by_turns(c.steps, [(self.d_step, c.critic_steps), (self.g_step, 1)], self.data.per_epoch, c.batch)
 
     def draw(self) -> Tensor:
         """Generated images (B, C, S, S)."""
@@ -109,8 +95,9 @@ class WGANGP:
         penalty = gradient_penalty(self.D, real, x, self.workers.uniform(self.local))
         distance = wasserstein(right, wrong)
         grad = self.d.minimise(distance + self.config.penalty * penalty)
-        told = {"loss": distance, "penalty": penalty, "real": right.mean(), "fake": wrong.mean()}
-        return {**{f"d/{key}": self.workers.mean(value.detach()) for key, value in told.items()}, "d/grad": grad}
+        return metrics(
+            self.workers, "d", {"loss": distance, "penalty": penalty, "real": right.mean(), "fake": wrong.mean()}, grad
+        )
 
     def g_step(self, i: int) -> dict[str, Tensor]:
         """G, up the critic's score of its images (lines 11-12)."""
@@ -119,6 +106,5 @@ class WGANGP:
         with fixed(self.D):
             loss = -self.D(x).mean()
         grad = self.g.minimise(loss)
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
-        return {"g/loss": self.workers.mean(loss.detach()), "g/grad": grad}
+        follow(self.average, self.config.ema, i)
+        return metrics(self.workers, "g", {"loss": loss}, grad)
