@@ -10,6 +10,7 @@ other prompts. Images are therefore the same as well, up to the rounding of floa
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +62,15 @@ def generator_folder(path: Path | str) -> Path:
             f"{path} holds no generator; expected a run of image-bridge, one of its checkpoints, or a saved generator"
         )
     return folder
+
+
+def takes_sentences(folder: Path) -> bool:
+    """Whether the generator in a folder is told sentences, and not a class, or nothing."""
+    try:
+        kind = json.loads((folder / "text" / FILE).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # the pipeline says what is wrong
+    return bool(kind != "classes")
 
 
 def spherical(a: Tensor, b: Tensor, t: float) -> Tensor:

@@ -20,7 +20,7 @@ from image_bridge.evaluate import judges as judging
 from image_bridge.generators import PlainConfig, PlainGenerator
 from image_bridge.images import ImageData
 from image_bridge.objectives import d_loss, feature_nll, information_of_categorical, information_of_continuous
-from image_bridge.pipeline import TextToImage
+from image_bridge.pipeline import TextToImage, generator_folder, takes_sentences
 from image_bridge.progressive import Equalised, larger, normalised, with_deviation
 from textgan.errors import UserError
 from textgan.objectives import gradient_penalty
@@ -307,6 +307,7 @@ def test_a_run_without_text(numerals, tmp_path, capsys, monkeypatch):
     rows = [json.loads(line) for line in (tmp_path / "files/metadata.jsonl").read_text().splitlines()]
     assert rows[0] == {"file_name": "000000.png", "seed": 3}
     assert ImageData(tmp_path / "files").captions == [[], [], []]
+    assert not takes_sentences(generator_folder(run))
     pipe = TextToImage.from_pretrained(run)
     once, again = (pipe("", 2, torch.Generator().manual_seed(seed), "pt").images for seed in (3, 4))
     assert once.shape == (2, 3, 8, 8)
