@@ -339,6 +339,7 @@ def test_a_run_without_text(numerals, tmp_path, capsys, monkeypatch):
         (["train", "dcgan", "--data", numerals, "--run", tmp_path / "n", "--ema", 1], "--ema must lie in [0, 1)"),
         (["train", "gan", "--data", numerals, "--run", tmp_path / "n", "--smooth", 0], "--smooth must lie in (0, 1]"),
         (["train", "infogan", "--data", numerals, "--run", tmp_path / "n", "--codes", 0, "--continuous", 0], "nothing to read"),
+        (["train", "wgan_gp", "--data", numerals, "--run", tmp_path / "n", "--size", 8, "--compile"], "differentiate twice"),
         (["train", "acgan", "--data", numerals, "--run", tmp_path / "n", "--label", "colour"], "names no attribute of"),
     ):
         assert here(*words) == 2
@@ -391,6 +392,13 @@ def test_images_without_captions(tmp_path, capsys):
         said = capsys.readouterr().err.strip().splitlines()[-1]
         assert "has an image without a caption (images/left/1.png); expected one or more" in said
         assert not (tmp_path / "b").exists()
+    lines = [json.loads(line) for line in (data / "metadata.jsonl").read_text().splitlines()]
+    (data / "metadata.jsonl").write_text("".join(json.dumps({"file_name": row["file_name"]}) + "\n" for row in lines))
+    assert here("train", "dcgan", "--data", data, "--run", tmp_path / "b", *TINY, "--figures") == 2
+    assert "neither attributes nor captions" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+    assert here("evaluate", tmp_path / "a", "-n", 4, "--extractor", "own") == 2
+    assert "for --extractor efficientnet-lite0" in capsys.readouterr().err
     for name in ("class", "colour"):
         bare = [{"file_name": f"images/left/{k}.png", "attributes": {"class": "left"}} for k in (1, 3, 5)]
         bare[0]["attributes"] |= {"colour": "red"}

@@ -64,6 +64,7 @@ class PGGAN:
 
     Config = PGGANConfig
     fed: ClassVar = "images"
+    differentiated_twice: ClassVar = True  # by its penalty
 
     def __init__(self, config: PGGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config

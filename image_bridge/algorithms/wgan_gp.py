@@ -63,6 +63,7 @@ class WGANGP:
 
     Config = WGANGPConfig
     fed: ClassVar = "images"
+    differentiated_twice: ClassVar = True  # by its penalty
     sizes = staticmethod(one_size)
 
     def __init__(self, config: WGANGPConfig, images: TrainingImages, workers: Workers) -> None:

@@ -151,6 +151,8 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
         return load_encoder(data.text, read)
 
     images, encoder = _images(algorithm, chosen.config, data, options, workers, encoder_for)
+    if isinstance(options, TrainOptions) and options.figures and not (images.data.attributes or all(images.data.captions)):
+        raise UserError(f"--figures: {data.data} has neither attributes nor captions to train a judge on; leave --figures out")
     made = _made(algorithm, chosen.config, images, encoder, options, workers)
     if options.dry_run:
         plan(made, "images")
@@ -290,6 +292,8 @@ def _made(algorithm: Any, config: Any, images: Any, encoder: Any, options: RunOp
     except ValueError as error:
         raise UserError(str(error)) from error
     if isinstance(options, TrainOptions) and options.compile:
+        if getattr(made, "differentiated_twice", False):
+            raise UserError("--compile: torch.compile cannot differentiate twice, as this method's penalty is; leave it out")
         for player in made.players.values():
             _compile(player.module)
     return made
