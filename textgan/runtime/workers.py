@@ -52,20 +52,20 @@ def fold(*numbers: int) -> int:
     return state >> 1
 
 
-def _own_store(rank: int, world: int) -> dist.Store:
+def _own_store(rank: int, world: int) -> Any:
     """A part of torchrun's store that this start of the group has for itself.
 
     The store outlives a restart, with the addresses of processes that are gone; so its part is named by what all processes of
     this start have drawn, which is known once each of them has seen the same draws.
     """
-    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=PATIENCE)
+    store: Any = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=PATIENCE)  # type: ignore[attr-defined]
     store.set(f"drawn/{rank}", secrets.token_hex(8))
     while True:
         drawn = b"".join(store.multi_get([f"drawn/{r}" for r in range(world)]))
         name = hashlib.sha256(drawn).hexdigest()
         store.set(f"{name}/{rank}", "seen")
         if store.check([f"{name}/{r}" for r in range(world)]):
-            return dist.PrefixStore(name, store)
+            return dist.PrefixStore(name, store)  # type: ignore[attr-defined]
         time.sleep(0.05)
 
 
