@@ -55,7 +55,7 @@ def apart(a, b):
 
 
 WORDS = ["train", "mle", "--device", "cpu", "--epochs", 40, "--batch", 32, "--hidden-dim", 8, "--embedding-dim", 8,
-         "--dropout", 0.2, "--length", 8, "--log-every", 10, "--save-minutes", 0, "--evaluate-every", 20]  # fmt: skip
+         "--dropout", 0.2, "--length", 8, "--log-every", 20, "--save-minutes", 0, "--evaluate-every", 20]  # fmt: skip
 
 
 def test_a_run_that_loses_a_process_ends_as_if_it_had_not(text, tmp_path):
@@ -147,7 +147,7 @@ def texts(tmp_path_factory):
 @pytest.mark.parametrize(
     ("source", "options"),
     [
-        ("documents", {"overlong": "truncate"}),
+        ("documents", {"overlong": "truncate", "held_out": 0.2}),
         ("lines", {"held_out": 0.2}),
         ("lines", {"tokenizer": "char"}),
         ("lines", {"tokenizer": "bpe", "test": "documents"}),
