@@ -46,7 +46,7 @@ def shell(tmp_path, monkeypatch):
 
 def plain(text):
     """The commands of a block that are ours alone, or None: those need no shell and, here, no process of their own."""
-    lines = [shlex.split(line) for line in text.splitlines()]
+    lines = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
     return None if re.search(r"[|&<>$=;]", text) or any(line[0] not in OURS for line in lines) else lines
 
 
