@@ -149,7 +149,7 @@ def texts(tmp_path_factory):
     [
         ("documents", {"overlong": "truncate", "held_out": 0.2}),
         ("lines", {"held_out": 0.2}),
-        ("lines", {"tokenizer": "char"}),
+        ("lines", {"tokenizer": "char", "overlong": "truncate"}),
         ("lines", {"tokenizer": "bpe", "test": "documents"}),
     ],
 )
