@@ -166,13 +166,18 @@ def test_small_and_strange_corpora(tmp_path):
     assert Corpus.open(tmp_path / "d").info["content_sha256"] == corpus.info["content_sha256"]
 
 
-def test_counting_forgets_only_rare_words():
-    words = [w for i in range(300_000) for w in (f"rare{i}", "the", "of" if i % 2 else "a")]
-    counts = tokenizers._count(words, limit=50_000)
-    assert len(counts) <= 150_000
-    assert counts["the"] == 300_000
-    assert counts["of"] == counts["a"] == 150_000
-    assert tokenizers._count(words)["rare7"] == 1
+@pytest.mark.parametrize("kind", tokenizers.COUNTED)
+def test_counts_by_parts_in_flat_memory_add_up(kind, tmp_path):
+    """Every word but four comes twice, once in each part; which are kept is decided by the sums."""
+    parts = [[f"{'the of' if part else 'the a'} w{i} \n\t“{chr(0x4E00 + i)}”" for i in range(2000)] for part in range(2)]
+    whole = tokenizers.train(kind, [*parts[0], *parts[1]], 900)
+    for part, lines in enumerate(parts):
+        tokenizers.count(kind, lines, tmp_path, f"{part}", limit=1000)
+    assert len(list(tmp_path.iterdir())) >= (4 if kind == "word" else 2)
+    made = tokenizers.from_counts(kind, tmp_path, 900)
+    assert made.model.to_str() == whole.model.to_str()
+    assert {"▁the", "▁of", "▁a"} <= {made.token(i) for i in range(9)} if kind == "word" else made.token(4) == " "
+    assert made.model.to_str() != tokenizers.train(kind, parts[0], 900).model.to_str()
 
 
 def test_neighbours_never_cross_borders_or_gaps(tmp_path):

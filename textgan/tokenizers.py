@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import io
 import itertools
 import json
+import operator
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +18,8 @@ from typing import Any
 from .errors import UserError
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
-KINDS = ("word", "char", "bpe", "unigram")
+COUNTED = ("word", "char")
+KINDS = (*COUNTED, "bpe", "unigram")
 WORD = r"▁?(?:\w+(?:['’-]\w+)*|[^\w▁])|▁"
 
 
@@ -106,19 +111,69 @@ def _words(sentences: Iterable[str], model: Any, lowercase: bool) -> Iterator[st
             yield from (word for word, _ in model.pre_tokenizer.pre_tokenize_str(model.normalizer.normalize_str(sentence)))
 
 
-def _count(words: Iterable[str], limit: int = 2_000_000) -> Counter[str]:
-    """Counts in flat memory: when there are more different words than ``limit``, the rarest are forgotten.
+def count(
+    kind: str, sentences: Iterable[str], folder: Path, name: str = "0", *, lowercase: bool = False, limit: int = 2_000_000
+) -> None:
+    """Write how often each word or character comes into files of ``folder``, in flat memory; see ``from_counts``.
 
-    A word can be lost, or counted too low, only if it is about as rare as those (lossy counting: Manku and Motwani, 2002).
+    Args:
+        kind: "word" or "char".
+        sentences: read once, as a stream.
+        folder: where it is written.
+        name: what the files' names begin with: each process that counts has one of its own.
+        lowercase: turn letters into small ones first.
+        limit: different words in memory; when there are more, they go to a file and counting begins anew.
     """
-    counts: Counter[str] = Counter()
-    rare, words = 0, iter(words)
-    while piece := list(itertools.islice(words, 100_000)):
-        counts.update(piece)
-        if len(counts) > limit:
-            rare += 1
-            counts = Counter({word: n for word, n in counts.items() if n > rare})
-    return counts
+    blank = _blank(kind, lowercase)
+    if kind == "word":
+        tokens = _words(sentences, blank, lowercase)
+    else:
+        tokens = (c for s in sentences for c in blank.normalizer.normalize_str(clean(s)))
+    for number in itertools.count():
+        counts: Counter[str] = Counter()
+        while len(counts) <= limit and (piece := list(itertools.islice(tokens, 100_000))):
+            counts.update(piece)
+        with open(folder / f"{name}-{number}.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(item) + "\n" for item in sorted(counts.items()))
+        if len(counts) <= limit:
+            return
+
+
+def from_counts(kind: str, folder: Path, vocab_size: int, *, lowercase: bool = False, min_count: int = 1) -> Tokenizer:
+    """The tokenizer of the commonest words or characters by all counts in ``folder``, added up; see ``train``."""
+    with contextlib.ExitStack() as files:
+        streams = [map(json.loads, files.enter_context(open(path, encoding="utf-8"))) for path in sorted(folder.glob("*.jsonl"))]
+        same = itertools.groupby(heapq.merge(*streams), operator.itemgetter(0))
+        added = ((word, sum(n for _, n in rows)) for word, rows in same)
+        common = (item for item in added if item[1] >= min_count and item[0] not in SPECIAL)
+        ranked = heapq.nsmallest(vocab_size - len(SPECIAL), common, key=lambda item: (-item[1], item[0]))
+    from tokenizers import Tokenizer as Model
+    from tokenizers import models
+
+    vocabulary = [*SPECIAL, *(word for word, _ in ranked)]
+    blank = _blank(kind, lowercase)
+    model = Model(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    model.normalizer, model.pre_tokenizer, model.decoder = blank.normalizer, blank.pre_tokenizer, blank.decoder
+    return Tokenizer(kind, model)
+
+
+def _blank(kind: str, lowercase: bool) -> Any:
+    """A tokenizer for words or characters that knows none yet."""
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Model
+
+    lower = [normalizers.Lowercase()] if lowercase else []
+    blank = Model(models.WordLevel({}, unk_token="<unk>"))
+    if kind == "word":
+        marks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        blank.normalizer = normalizers.Sequence([*lower, *marks])
+        blank.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
+        blank.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0)])
+    else:
+        blank.normalizer = normalizers.Sequence(lower)
+        blank.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        blank.decoder = decoders.Fuse()
+    return blank
 
 
 def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bool = False, min_count: int = 1) -> Tokenizer:
@@ -140,41 +195,24 @@ def train(kind: str, sentences: Iterable[str], vocab_size: int, *, lowercase: bo
         raise UserError(f"--vocab-size is too small; expected 5 or more; received {vocab_size}")
     if kind == "unigram":
         return _train_unigram(sentences, vocab_size, lowercase)
-    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+    if kind in COUNTED:
+        with tempfile.TemporaryDirectory() as folder:
+            count(kind, sentences, Path(folder), lowercase=lowercase)
+            return from_counts(kind, Path(folder), vocab_size, lowercase=lowercase, min_count=min_count)
     from tokenizers import Tokenizer as Model
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-    lower = [normalizers.Lowercase()] if lowercase else []
-    if kind == "bpe":
-        model = Model(models.BPE())
-        model.normalizer = normalizers.Sequence([*lower, normalizers.NFC()])
-        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        model.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        if vocab_size < len(alphabet) + 4:
-            raise UserError(f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}")
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
-        )
-        model.train_from_iterator((clean(s) for s in sentences), trainer)
-    else:
-        blank = Model(models.WordLevel({}, unk_token="<unk>"))
-        if kind == "word":
-            marks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-            blank.normalizer = normalizers.Sequence([*lower, *marks])
-            blank.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
-            blank.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0)])
-            counts = _count(_words(sentences, blank, lowercase))
-        else:
-            blank.normalizer = normalizers.Sequence(lower)
-            blank.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-            blank.decoder = decoders.Fuse()
-            counts = Counter(c for s in sentences for c in blank.normalizer.normalize_str(clean(s)))
-        for name in SPECIAL:
-            counts.pop(name, None)
-        ranked = sorted((item for item in counts.items() if item[1] >= min_count), key=lambda item: (-item[1], item[0]))
-        vocabulary = [*SPECIAL, *(word for word, _ in ranked[: vocab_size - 4])]
-        model = Model(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
-        model.normalizer, model.pre_tokenizer, model.decoder = blank.normalizer, blank.pre_tokenizer, blank.decoder
+    model = Model(models.BPE())
+    model.normalizer = normalizers.Sequence([*([normalizers.Lowercase()] if lowercase else []), normalizers.NFC()])
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if vocab_size < len(alphabet) + 4:
+        raise UserError(f"--vocab-size is too small for bpe; expected {len(alphabet) + 4} or more; received {vocab_size}")
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    model.train_from_iterator((clean(s) for s in sentences), trainer)
     # The special tokens are told apart by id alone: "<eos>" in the user's text is text.
     return Tokenizer(kind, _without_added(model))
 

@@ -19,6 +19,7 @@ from textgan.cli.options import RunOptions, check_config
 from textgan.cli.parse import parse, positive, say
 from textgan.cli.running import (
     ResumeOptions,
+    begun,
     check_train,
     environment,
     from_config,
@@ -115,10 +116,7 @@ def train(argv: list[str]) -> int:
         raise UserError(f"--processes must be 0 or more; received {chosen.data.processes}")
     if not chosen.data.data:
         raise UserError("no images were named; expected --data FOLDER, such as `image-bridge data shapes FOLDER` writes")
-    path = Path(given.run)
-    if (path / "config.json").exists():
-        raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `image-bridge resume {path}`")
-    return _start(name, algorithm, chosen, path)
+    return _start(name, algorithm, chosen, Path(given.run))
 
 
 def options_for(algorithm: Any) -> Any:
@@ -138,6 +136,8 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
 
     options: RunOptions = chosen.train
     workers = start_workers(options)
+    if begun(path, "image-bridge", workers):
+        return _go_on(path, algorithm, chosen.data, chosen.config, options, workers)
     data = dataclasses.replace(chosen.data, data=str(Path(chosen.data.data).resolve()))
     if isinstance(data, PairOptions):
         data = dataclasses.replace(data, text=_placed(data.text))
@@ -155,16 +155,19 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
         raise UserError(f"--figures: {data.data} has neither attributes nor captions to train a judge on; leave --figures out")
     made = _made(algorithm, chosen.config, images, encoder, options, workers)
     if options.dry_run:
-        plan(made, "images")
+        if workers.main:
+            plan(made, "images")
         return 0
-    if workers.main:
+
+    def create() -> None:
         with _new_run(path):
             encoder.save(path / "text")
             (path / "data.json").write_text(json.dumps(_facts(images), indent=1) + "\n", encoding="utf-8")
             parts = {"data": data, "train": options, "config": chosen.config}
             saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
             Run.create(path, saved, environment(["image-bridge", *sys.argv[1:]], options.seed, workers), options.keep)
-    workers.agree(0)  # the others wait for the files
+
+    workers.first(create)
     return _fit(path, made, images, encoder, options, workers)
 
 
@@ -228,10 +231,10 @@ def _images(
 
     def prepared() -> tuple[Any, Any]:
         data = ImageData(given.data)
-        with _told("packing", "images", workers.main) as tell:
-            packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         if kind in ("pairs", "captions"):
             data.require_captions()
+        with _told("packing", "images", workers.main) as tell:
+            packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         encoder = encoder_for(data)
         if kind != "pairs":
             return TrainingImages(data, packed, workers, options.seed), encoder
@@ -240,7 +243,7 @@ def _images(
         pairs = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=options.seed)
         return pairs, encoder
 
-    if workers.main:
+    def ready() -> tuple[Any, Any]:
         found = prepared()
         warn_of_damage(found[0].data)
         facts = _facts(found[0])
@@ -248,8 +251,9 @@ def _images(
         told += f"; captions: {facts['captions']:,}" if kind in ("pairs", "captions") else ""
         told += f"; classes: {len(found[1].words)}" if kind == "classes" else ""
         say(told + (f"; vectors of {facts['dimension']:,} numbers" if "dimension" in facts else ""))
-    workers.agree(0)  # the others wait for the files
-    return found if workers.main else prepared()
+        return found
+
+    return workers.first(ready) or prepared()
 
 
 @contextmanager
@@ -367,7 +371,6 @@ def _link(source: str, target: str) -> None:
 def resume(argv: list[str]) -> int:
     """``image-bridge resume``."""
     from ..algorithms import find
-    from ..captions import FILE, load_encoder
 
     given = parse(
         ResumeImagesOptions,
@@ -376,20 +379,25 @@ def resume(argv: list[str]) -> int:
         "Go on with a run. Example:\n\n  image-bridge resume runs/a --until 5000",
     )
     algorithm, parts = reopen(given, find, PARTS)
-    options, path = parts["train"], Path(given.run)
     data = dataclasses.replace(parts["data"], data=given.data or parts["data"].data)
+    return _go_on(Path(given.run), algorithm, data, parts["config"], parts["train"], start_workers(parts["train"]))
+
+
+def _go_on(path: Path, algorithm: Any, data: PairOptions | ImageOptions, config: Any, options: RunOptions, workers: Any) -> int:
+    """Train a run that was begun to its end, with the encoder that lies in it."""
+    from ..captions import FILE, load_encoder
+
     try:
         facts = json.loads((path / "data.json").read_text(encoding="utf-8"))
         kind = json.loads((path / "text" / FILE).read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} lacks data.json or text/{FILE}, or they are damaged ({error}); start a new run") from error
-    source = data.text if kind == "given" else str(path / "text")
-    workers = start_workers(options)
-    images, encoder = _images(algorithm, parts["config"], data, options, workers, lambda read: load_encoder(source, read))
+    source = data.text if kind == "given" and isinstance(data, PairOptions) else str(path / "text")
+    images, encoder = _images(algorithm, config, data, options, workers, lambda read: load_encoder(source, read))
     changed = [name for name, value in _facts(images).items() if facts.get(name) != value]
     if changed:
         raise UserError(
             f"{data.data} is not what the run was begun with ({', '.join(changed)}); expected the same images and captions; "
             "bring them back, name their folder with --data, or start a new run"
         )
-    return _fit(path, _made(algorithm, parts["config"], images, encoder, options, workers), images, encoder, options, workers)
+    return _fit(path, _made(algorithm, config, images, encoder, options, workers), images, encoder, options, workers)

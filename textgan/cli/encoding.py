@@ -17,7 +17,7 @@ from ..errors import UserError
 from .parse import parse, positive, print_json, say
 from .use import drawing
 
-PIECE = 10_000  # lines between two saved positions
+PIECE = 4096  # lines between two saved positions; processes share pieces out, so that one has no other batches than many
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def encode(argv: list[str]) -> int:
         files.append((out.with_name(out.name + ".mask.npy"), np.bool_, shape[:2]))
     parts = [file.with_name(file.name + ".part") for file, *_ in files]
     place = out.with_name(f"{out.name}.place{workers.rank}")
-    first, last = (count * r // workers.world for r in (workers.rank, workers.rank + 1))
+    pieces = -(-count // PIECE)
+    first, last = (min(count, pieces * r // workers.world * PIECE) for r in (workers.rank, workers.rank + 1))
     done = 0
     if all(part.is_file() for part in parts) and place.is_file():
         found, _, told = place.read_text(encoding="utf-8").partition(" ")

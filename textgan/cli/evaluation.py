@@ -119,8 +119,9 @@ def _tell_own_figures(path: Path, saved: dict[str, Any], as_json: bool) -> int:
 
     algorithm = find(saved["algorithm"])
     config, corpus = build(algorithm.Config, saved["config"], path), Corpus.open(path / "data")
-    made = algorithm(config, corpus, Workers(), length=saved["data"]["length"], seed=saved["train"]["seed"])
-    if not Run.open(path).restore(made.players, made.kept):
+    workers = Workers()
+    made = algorithm(config, corpus, workers, length=saved["data"]["length"], seed=saved["train"]["seed"])
+    if not Run.open(path).restore(made.players, made.kept, workers):
         raise UserError(f"{path} has no whole checkpoint yet; train further with `textgan resume {path}`")
     figures = made.evaluate()
     if not figures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -34,8 +35,36 @@ def environment(argv: list[str], seed: int, workers: Any) -> dict[str, Any]:
         "python": platform.python_version(), "torch": torch.__version__, "textgan": __version__,
         "platform": platform.platform(), "device": str(workers.device), "world": workers.world,
         "threads": torch.get_num_threads(), "argv": argv, "seed": seed, "commit": commit or None,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "job": _job(),
     }  # fmt: skip
+
+
+def _job() -> str | None:
+    """What names the torchrun that started this process: the id of its rendezvous, or its process where it was given no id."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"{platform.node()}:{os.getppid()}" if name == "none" else name
+
+
+def begun(path: Path, prog: str, workers: Any) -> bool:
+    """Whether a run is there that this command began: torchrun gives it again when it has lost a process or a machine.
+
+    Raises:
+        UserError: the run there is another one.
+    """
+
+    def look() -> bool:
+        if not (path / "config.json").exists():
+            return False
+        try:
+            told = json.loads((path / "env.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            told = {}
+        if _job() is not None and (told.get("job"), told.get("argv")) == (_job(), [prog, *sys.argv[1:]]):
+            say(f"going on with {path}")
+            return True
+        raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `{prog} resume {path}`")
+
+    return bool(workers.agree(int(bool(workers.first(look)))))
 
 
 def named(argv: list[str], prog: str, summaries: Mapping[str, str], usage: str) -> str | None:

@@ -13,6 +13,7 @@ from .options import DataOptions, TrainOptions, check_config
 from .parse import parse, positive, say
 from .running import (
     ResumeOptions,
+    begun,
     check_train,
     environment,
     from_config,
@@ -25,8 +26,8 @@ from .running import (
 )
 
 
-def make_corpus(options: DataOptions, out: Path, seed: int, default_length: int = DataOptions.length) -> Any:
-    """The prepared corpus of a run in ``out``; an oracle is saved beside it."""
+def make_corpus(options: DataOptions, out: Path, seed: int, workers: Any, default_length: int = DataOptions.length) -> Any:
+    """The prepared corpus of a run in ``out``, made by all processes together; an oracle is saved beside it."""
     from ..corpus import Corpus, prepare
 
     if not options.data:
@@ -36,27 +37,28 @@ def make_corpus(options: DataOptions, out: Path, seed: int, default_length: int 
         raise UserError(f"--length must be 2 or more; received {options.length}")
     if not 0 < options.held_out < 1:
         raise UserError(f"--held-out must lie between 0 and 1; received {options.held_out}")
+    first = workers.first if workers else lambda work: work()
     if options.data == "oracle" or options.data.startswith("oracle:"):
-        return _oracle_corpus(options, out, seed)
+        first(lambda: _write_oracle_corpus(options, out, seed))
+        return Corpus.open(out)
     if (Path(options.data) / "corpus.json").is_file():
         length = Corpus.open(options.data).info["length"]
         if options.length not in (length, default_length):
             raise UserError(f"{options.data} was prepared with --length {length}; received {options.length}; leave --length out")
-        shutil.copytree(options.data, out, dirs_exist_ok=True)
+        first(lambda: shutil.copytree(options.data, out, dirs_exist_ok=True))
         return Corpus.open(out)
     kind = "word" if options.tokenizer == "auto" else options.tokenizer
-    corpus = prepare(
+    return prepare(
         options.data, out, tokenizer=kind, vocab_size=options.vocab_size, lowercase=options.lowercase,
         length=options.length, overlong=options.overlong, held_out=options.held_out, test=options.test,
-        column=options.column, split=options.split, seed=seed,
+        column=options.column, split=options.split, seed=seed, workers=workers,
     )  # fmt: skip
-    return corpus
 
 
-def _oracle_corpus(options: DataOptions, out: Path, seed: int) -> Any:
+def _write_oracle_corpus(options: DataOptions, out: Path, seed: int) -> None:
     import torch
 
-    from ..corpus import Corpus, write_oracle
+    from ..corpus import write_oracle
     from ..oracle import load_oracle, make_oracle
     from ..runtime.workers import fold
 
@@ -69,7 +71,6 @@ def _oracle_corpus(options: DataOptions, out: Path, seed: int) -> Any:
         parts.append(torch.cat([oracle.sample(len(piece), options.length, piece) for piece in u.split(1024)]).numpy())
     write_oracle(out, parts[0], parts[1], oracle.config.vocab_size, options.data)
     oracle.save_pretrained(out / "oracle")
-    return Corpus.open(out)
 
 
 def train(argv: list[str]) -> int:
@@ -107,27 +108,30 @@ def _start(name: str, algorithm: Any, chosen: Any) -> int:
 
     options: TrainOptions = chosen.train
     path = Path(options.run)
-    if (path / "config.json").exists():
-        raise UserError(f"--run {path} already holds a run; expected a new folder; go on with `textgan resume {path}`")
     generator = getattr(chosen.config, "generator", "")
     wanted = _with_tokenizer(chosen.data, generator)
     workers = start_workers(options)
+    if begun(path, "textgan", workers):
+        return _fit(path, algorithm, chosen.config, options, workers)
+    if workers.main:
+        for rest in path.glob(".corpus-*"):  # of a start that was killed
+            shutil.rmtree(rest)
+    corpus = make_corpus(wanted, path / "data", options.seed, workers, _data_defaults(algorithm).length)
+
+    def create() -> None:
+        if not generator and corpus.info["tokenizer"] == "pretrained":
+            raise UserError(f"{wanted.data} has the tokens of a pretrained generator; expected --generator hf:PATH to name it")
+        say(describe(corpus))
+        if not options.dry_run:
+            data = dataclasses.replace(wanted, length=corpus.info["length"])
+            parts = {"data": data, "train": options, "config": chosen.config}
+            saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
+            Run.create(path, saved, environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
+
     try:
-        if workers.main:
-            corpus = make_corpus(wanted, path / "data", options.seed, _data_defaults(algorithm).length)
-            if not generator and corpus.info["tokenizer"] == "pretrained":
-                raise UserError(
-                    f"{wanted.data} has the tokens of a pretrained generator; expected --generator hf:PATH to name it"
-                )
-            say(describe(corpus))
-            if not options.dry_run:
-                data = dataclasses.replace(wanted, length=corpus.info["length"])
-                parts = {"data": data, "train": options, "config": chosen.config}
-                saved = {"algorithm": name, **{part: dataclasses.asdict(values) for part, values in parts.items()}}
-                Run.create(path, saved, environment(["textgan", *sys.argv[1:]], options.seed, workers), options.keep)
-        workers.agree(0)  # the others wait for the files
+        workers.first(create)
         if options.dry_run:
-            return _tell_plan(path, algorithm, chosen.config, options, workers)
+            return _tell_plan(path, algorithm, chosen.config, corpus, options, workers)
         return _fit(path, algorithm, chosen.config, options, workers)
     except UserError:  # settings that only the algorithm can judge: what was not begun leaves nothing behind
         if workers.main and not any((path / name).exists() for name in ("checkpoints", "metrics.jsonl")):
@@ -154,16 +158,15 @@ def _with_tokenizer(data: DataOptions, generator: str) -> DataOptions:
     return data
 
 
-def _tell_plan(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers: Any) -> int:
+def _tell_plan(path: Path, algorithm: Any, config: Any, corpus: Any, options: TrainOptions, workers: Any) -> int:
     """What a dry run says; nothing of it stays."""
-    from ..corpus import Corpus
-
     workers.seed(options.seed, 0)
-    corpus = Corpus.open(path / "data")
     if getattr(config, "embeddings", "") == "auto":
         config = dataclasses.replace(config, embeddings="none")
-    plan(algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed), "sequences")
-    _remove(path)
+    made = algorithm(config, corpus, workers, length=corpus.info["length"], seed=options.seed)
+    if workers.main:
+        plan(made, "sequences")
+        _remove(path)
     return 0
 
 
@@ -224,9 +227,7 @@ def _fit(path: Path, algorithm: Any, config: Any, options: TrainOptions, workers
     length = corpus.info["length"]
     if getattr(config, "embeddings", "") == "auto":
         try:
-            if workers.main:
-                _learn_words(corpus, config.embedding_dim, options)
-            workers.agree(0)  # the others wait for them
+            workers.first(lambda: _learn_words(corpus, config.embedding_dim, options))
         except Interrupted as stopped:
             say(f"saved; go on with `textgan resume {path}`")
             return stopped.exit_code

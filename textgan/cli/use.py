@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -141,12 +142,24 @@ class PrepareOptions:
 def prepare(argv: list[str]) -> int:
     """``textgan prepare``."""
     given = parse(
-        PrepareOptions, argv, "textgan prepare", "Tokenise once. Example:\n\n  textgan prepare --data my.txt --out my-corpus"
+        PrepareOptions,
+        argv,
+        "textgan prepare",
+        "Tokenise once. Example:\n\n  textgan prepare --data my.txt --out my-corpus\n\n"
+        "On several processes: torchrun --standalone --nproc-per-node 2 -m textgan prepare --data my.txt --out my-corpus",
     )
     if not given.out:
         raise UserError("no folder was named for the corpus; expected --out DIR")
-    corpus = make_corpus(given.options, Path(given.out), given.seed)
-    say(describe(corpus))
-    if given.json:
-        print_json({"folder": given.out, **corpus.info})
+    workers = None
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # alone, it needs no torch
+        from ..runtime import Workers
+
+        workers = Workers.start("cpu")
+    corpus = make_corpus(given.options, Path(given.out), given.seed, workers)
+    if workers is None or workers.main:
+        say(describe(corpus))
+        if given.json:
+            print_json({"folder": given.out, **corpus.info})
+    if workers:
+        workers.stop()
     return 0

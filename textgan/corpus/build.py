@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
+import secrets
 import shutil
 import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import tokenizers
 from ..errors import UserError
+from .pieces import Tally, Text, collect, encode, gather, leave
 from .sources import NAMED, ReadReport, documents
 from .split import looks_like_lines, splitter
-from .store import Corpus, Writer, finish
+from .store import Corpus, finish, schema_of
 
-
-def _watched(found: Iterator[tuple[int, list[str]]], doing: str, every_s: float = 5.0) -> Iterator[tuple[int, list[str]]]:
-    """Says now and then, on standard error, how far a long pass is."""
-    began = told = time.monotonic()
-    count = 0
-    for number, sentences in found:
-        count += len(sentences)
-        now = time.monotonic()
-        if now - told >= every_s:
-            told = now
-            print(f"{doing}: {count:,} sentences, {count / (now - began):,.0f}/s", file=sys.stderr, flush=True)  # noqa: T201
-        yield number, sentences
+if TYPE_CHECKING:
+    from ..runtime import Workers
 
 
 def prepare(
@@ -49,12 +38,16 @@ def prepare(
     column: str | None = None,
     split: str = "auto",
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> Corpus:
     """Turn a source into memory-mapped ids, in two passes and flat memory.
 
+    Several processes share the sentences out among them, and write the same bytes as one. Each reads the whole source; bpe and
+    unigram are learnt by the first alone.
+
     Args:
         source: see ``documents``; "-" is standard input.
-        out: folder to write; it appears whole or not at all.
+        out: folder to write; it appears whole or not at all. All processes must see it.
         tokenizer: a kind, the path of a saved one, or ``hf:`` and the folder or name of one of transformers.
         vocab_size: largest vocabulary.
         lowercase: turn letters into small ones.
@@ -66,21 +59,27 @@ def prepare(
         column: of tables.
         split: "line", "sentence" or "auto".
         seed: decides what is held out.
+        workers: the processes that do it together, each of which must call this; None for this one alone.
 
     Raises:
         UserError: no text, or none that fits.
     """
     out = Path(out)
-    missing = [folder for folder in out.parents if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".corpus-", dir=out.parent))
-    try:
+    rank, world = (workers.rank, workers.world) if workers else (0, 1)
+    first: Callable[[Callable[[], Any]], Any] = workers.first if workers else lambda work: work()
+    name = secrets.randbits(62)
+    temporary = out.parent / f".corpus-{workers.agree(name if workers.main else 0) if workers else name:x}"
+    missing = [] if rank else [folder for folder in out.parents if not folder.exists()]
+
+    def begin() -> None:
+        temporary.mkdir(parents=True)
         if source == "-":
             with open(temporary / "stdin.txt", "wb") as spool:
                 shutil.copyfileobj(sys.stdin.buffer, spool)
-            path = str(temporary / "stdin.txt")
-        else:
-            path = source
+
+    try:
+        first(begin)
+        path = str(temporary / "stdin.txt") if source == "-" else source
         sample: list[list[str]] = []
         for document in documents(path, column=column):
             sample.append(document)
@@ -89,24 +88,22 @@ def prepare(
         if not any(line.strip() for document in sample for line in document):
             raise UserError(f"--data {source} holds no text; expected at least one sentence")
         lines = split == "line" or (split == "auto" and source not in NAMED and looks_like_lines(sample))
-        cut = None if lines else splitter(documents(path, column=column))
-
-        def sentences(place: str, report: ReadReport) -> Iterator[tuple[int, list[str]]]:
-            for number, document in enumerate(documents(place, column=column, report=report)):
-                found = document if cut is None else cut(" ".join(document))
-                yield number, [s for s in map(tokenizers.clean, found) if s]
-
+        text = Text(path, column, None if lines else splitter(documents(path, column=column)), rank, world)
         if tokenizer in tokenizers.KINDS:
-            learning = _watched(sentences(path, ReadReport()), "learning the vocabulary")
-            stream = (s for _, found in learning for s in found)
-            model = tokenizers.train(tokenizer, stream, vocab_size, lowercase=lowercase, min_count=min_count)
+            _learn(tokenizer, text, vocab_size, temporary, first, lowercase=lowercase, min_count=min_count)
         else:
-            model = tokenizers.load(tokenizer)
-            if lowercase and model.kind == "pretrained":
+            given = tokenizers.load(tokenizer)
+            if lowercase and given.kind == "pretrained":
                 raise UserError(f"--lowercase cannot be had with {tokenizer}, which has its own way with letters; leave it out")
-        model.save(temporary)
-        info = _encode(path, test, sentences, model, temporary, length, overlong, held_out, seed, source)
-        (temporary / "stdin.txt").unlink(missing_ok=True)
+            first(lambda: given.save(temporary))
+        model = tokenizers.load(temporary)
+        texts = [text, dataclasses.replace(text, source=test)] if test else [text]
+        by_document = sum(1 for _ in zip(range(20), documents(path, column=column), strict=False)) >= 20
+        schema, report, tally = schema_of(model.vocab_size), ReadReport(), Tally()
+        encoded = [encode(one, model, length, overlong, schema, report, tally) for one in texts]
+        if world > 1:
+            leave(encoded, temporary, rank, schema, tally)
+            first(lambda: None)  # waits for the others
         options = {
             "length": length,
             "overlong": overlong,
@@ -120,77 +117,44 @@ def prepare(
             "eos": model.eos,
             "pad": model.pad,
         }
-        return finish(out, temporary, {"source": source, **options, **special, **info})
+
+        def end() -> None:
+            found, total = gather(temporary, world) if world > 1 else (encoded, tally)
+            info = collect(found, total, temporary, schema, held_out, by_document, seed)
+            if not info["kept"]:
+                middle = int(statistics.median(total.sizes.elements())) if total.sizes else 0
+                raise UserError(
+                    f"no sentence of {source} fits --length {length}; expected some; the median has {middle} tokens and the "
+                    f"longest {max(total.sizes, default=0)}; raise --length or use --overlong truncate"
+                )
+            for rest in (*temporary.glob("part-*"), *temporary.glob("stdin.txt")):
+                rest.unlink()
+            reading = {"reading": dataclasses.asdict(report)}
+            finish(out, temporary, {"source": source, **options, **special, **info, **reading})
+
+        first(end)
+        return Corpus.open(out)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if rank == 0:
+            shutil.rmtree(temporary, ignore_errors=True)
         for folder in missing:  # after an error they are empty, and nothing half-made is left
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def _encode(
-    path: str,
-    test: str | None,
-    sentences: Callable[[str, ReadReport], Iterator[tuple[int, list[str]]]],
-    model: tokenizers.Tokenizer,
-    folder: Path,
-    length: int,
-    overlong: str,
-    held_out: float,
-    seed: int,
-    source: str,
-) -> dict[str, Any]:
-    """The second pass: ids into train.arrow and test.arrow; gives the counts."""
-    report = ReadReport()
-    by_document = sum(1 for _ in zip(range(20), sentences(path, ReadReport()), strict=False)) >= 20
-    counts = dict.fromkeys(("documents", "sentences", "kept", "skipped", "truncated", "tokens"), 0)
-    unknown, sizes = 0, list[int]()
-    wide = model.vocab_size > 65_535
-    train, held = Writer(folder / "train.arrow", wide), Writer(folder / "test.arrow", wide)
-    last: tuple[list[int], int, int] | None = None
-
-    def chosen(number: int) -> bool:
-        digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < held_out * 2**64
-
-    for place, only in ((path, None), (test, held)) if test else ((path, None),):
-        assert place is not None
-        for number, found in _watched(sentences(place, report), "encoding"):
-            counts["documents"] += 1
-            for start in range(0, len(found), 10_000):
-                for ids in model.encode_batch(found[start : start + 10_000]):
-                    counts["sentences"] += 1
-                    if len(sizes) < 100_000:
-                        sizes.append(len(ids) + 1)
-                    if not ids:
-                        continue
-                    if len(ids) + 1 > length:
-                        if overlong == "skip":
-                            counts["skipped"] += 1
-                            continue
-                        counts["truncated"] += 1
-                        ids = ids[:length]
-                    counts["kept"] += 1
-                    counts["tokens"] += len(ids)
-                    unknown += ids.count(model.unk)
-                    out = only or (held if not test and chosen(number if by_document else counts["sentences"]) else train)
-                    last = (ids, number, counts["sentences"])
-                    out.add(*last)
-    if last is None:
-        middle = int(statistics.median(sizes)) if sizes else 0
-        for writer in (train, held):
-            writer.close()
-        raise UserError(
-            f"no sentence of {source} fits --length {length}; expected some; the median has {middle} tokens and the longest "
-            f"{max(sizes, default=0)}; raise --length or use --overlong truncate"
-        )
-    warning = None
-    for writer, name in ((train, "training"), (held, "held-out")):
-        if not writer.count:
-            writer.add(*last)
-            warning = f"too few sentences to hold any out: the {name} part repeats one"
-        writer.close()
-    return {
-        **counts, "train": train.count, "test": held.count, "unknown_rate": unknown / max(1, counts["tokens"]),
-        "held_out_by": "document" if by_document else "sentence", "reading": asdict(report), "warning": warning,
-    }  # fmt: skip
+def _learn(
+    kind: str, text: Text, vocab_size: int, folder: Path, first: Callable[[Callable[[], Any]], Any], **options: Any
+) -> None:
+    """Learn a vocabulary and save it in ``folder``; words and characters are counted by all processes together."""
+    doing = "learning the vocabulary"
+    if kind in tokenizers.COUNTED:
+        counts = folder / "counts"
+        counts.mkdir(exist_ok=True)
+        tokenizers.count(kind, text.sentences(doing), counts, f"{text.rank}", lowercase=options["lowercase"])
+        first(lambda: None)  # waits for the others
+        first(lambda: tokenizers.from_counts(kind, counts, vocab_size, **options).save(folder))
+        if text.rank == 0:
+            shutil.rmtree(counts)
+    else:
+        whole = dataclasses.replace(text, rank=0, world=1)
+        first(lambda: tokenizers.train(kind, whole.sentences(doing), vocab_size, **options).save(folder))

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,40 +158,47 @@ class Corpus:
         return cls(path, info, None if info["tokenizer"] is None else tokenizers.load(path))
 
 
+def schema_of(vocab_size: int) -> pa.Schema:
+    """The columns of a file of sentences: ids, the number of the document, and the sentence's own in the running text."""
+    ids = pa.list_(pa.int32() if vocab_size > 65_535 else pa.uint16())
+    return pa.schema([("ids", ids), ("document", pa.int64()), ("place", pa.int64())])
+
+
+def batch_of(rows: Iterable[tuple[Any, int, int]], schema: pa.Schema) -> pa.RecordBatch:
+    """Sentences as (ids, document, place) in the form that a ``Writer`` takes."""
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return pa.record_batch([pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)], schema=schema)
+
+
 class Writer:
-    """Writes sentences in record batches."""
+    """Writes sentences to a file, in record batches of BLOCK."""
 
-    def __init__(self, path: Path, wide: bool) -> None:
-        self.schema = pa.schema(
-            [("ids", pa.list_(pa.int32() if wide else pa.uint16())), ("document", pa.int64()), ("place", pa.int64())]
-        )
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.schema = schema
         self.file = pa.OSFile(str(path), "wb")
-        self.writer = pa.ipc.new_file(self.file, self.schema)
-        self.ids: list[Any] = []
-        self.documents: list[int] = []
-        self.places: list[int] = []
-        self.count = 0
+        self.writer = pa.ipc.new_file(self.file, schema)
+        self.held: list[pa.RecordBatch] = []
+        self.count = self.written = 0
 
-    def add(self, ids: Any, document: int, place: int) -> None:
-        """One sentence: its ids, the number of its document, and its own number in the running text."""
-        self.ids.append(ids)
-        self.documents.append(document)
-        self.places.append(place)
-        self.count += 1
-        if len(self.ids) >= BLOCK:
-            self.flush()
+    def add(self, batch: pa.RecordBatch) -> None:
+        """More sentences."""
+        self.held.append(batch)
+        self.count += len(batch)
+        if self.count - self.written >= BLOCK:
+            self._write(BLOCK)
 
-    def flush(self) -> None:
-        """Write what is held back."""
-        if self.ids:
-            self.writer.write(
-                pa.record_batch([pa.array(self.ids, self.schema.field(0).type), self.documents, self.places], schema=self.schema)
-            )
-            self.ids, self.documents, self.places = [], [], []
+    def _write(self, least: int) -> None:
+        """Write batches as long as ``least`` sentences are held."""
+        table = pa.Table.from_batches(self.held, self.schema).combine_chunks()
+        while (left := self.count - self.written) >= least:
+            start = len(table) - left
+            self.writer.write_table(table.slice(start, BLOCK))
+            self.written += min(BLOCK, left)
+        self.held = table.slice(len(table) - left).to_batches()
 
     def close(self) -> None:
         """Write the rest and end the file."""
-        self.flush()
+        self._write(1)
         self.writer.close()
         self.file.close()
 
@@ -215,10 +222,11 @@ def write_oracle(out: Path, train: np.ndarray, test: np.ndarray, vocab_size: int
     """A corpus of synthetic sequences (N, T) of fixed length, without special tokens."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".corpus-", dir=out.parent))
+    schema = schema_of(vocab_size)
     for name, rows in (("train", train), ("test", test)):
-        writer = Writer(temporary / f"{name}.arrow", vocab_size > 65_535)
-        for place, row in enumerate(rows):
-            writer.add(row, 0, 2 * place)  # no sequence follows another
+        writer = Writer(temporary / f"{name}.arrow", schema)
+        for start in range(0, len(rows), BLOCK):  # no sequence follows another
+            writer.add(batch_of(((row, 0, 2 * place) for place, row in enumerate(rows[start : start + BLOCK], start)), schema))
         writer.close()
     counts = {
         "source": source,

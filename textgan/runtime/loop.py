@@ -197,7 +197,7 @@ def fit(
     stages = list(algorithm.stages())
     total = sum(stage.steps for stage in stages)
     end = total if until is None else min(until, total)
-    step = run.restore(algorithm.players, algorithm.kept)
+    step = run.restore(algorithm.players, algorithm.kept, workers)
     spent = run.rewind(step) if workers.main else 0.0
     began = saved = time.monotonic()
     writer = None

@@ -19,6 +19,7 @@ from torch import nn
 from ..errors import UserError
 from .player import Player
 from .sharding import dealt_moments, dealt_weights, gathered, sharded
+from .workers import Workers
 
 SCHEMA_VERSION = 1
 
@@ -214,15 +215,19 @@ class Run:
             warnings.warn(f"checkpoint {folder} is damaged ({problem}); the one before it is used", stacklevel=2)
         return None
 
-    def restore(self, players: Mapping[str, Player], kept: Mapping[str, nn.Module]) -> int:
+    def restore(self, players: Mapping[str, Player], kept: Mapping[str, nn.Module], workers: Workers) -> int:
         """Load the newest whole checkpoint into the networks and optimizers; gives its step, 0 if there is none.
+
+        Every process of the group reads the one that the first has found whole.
 
         Raises:
             UserError: the checkpoint was written by other networks than these.
         """
-        folder = self.latest()
-        if folder is None:
+        found = self.latest() if workers.main else None
+        step = workers.agree(int(found.name) if found else 0)
+        if not step:
             return 0
+        folder = self.path / "checkpoints" / f"{step:08d}"
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         try:
             for name, module in networks(players, kept).items():

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable
+import secrets
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from ..errors import UserError
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=1)  # the first process may learn word vectors for hours; torchrun, not this, notices that one has died
 
 
 def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
@@ -41,6 +50,23 @@ def fold(*numbers: int) -> int:
         state = (state ^ state >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 31
     return state >> 1
+
+
+def _own_store(rank: int, world: int) -> Any:
+    """A part of torchrun's store that this start of the group has for itself.
+
+    The store outlives a restart, with the addresses of processes that are gone; so its part is named by what all processes of
+    this start have drawn, which is known once each of them has seen the same draws.
+    """
+    store: Any = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=PATIENCE)  # type: ignore[attr-defined]
+    store.set(f"drawn/{rank}", secrets.token_hex(8))
+    while True:
+        drawn = b"".join(store.multi_get([f"drawn/{r}" for r in range(world)]))
+        name = hashlib.sha256(drawn).hexdigest()
+        store.set(f"{name}/{rank}", "seen")
+        if store.check([f"{name}/{r}" for r in range(world)]):
+            return dist.PrefixStore(name, store)  # type: ignore[attr-defined]
+        time.sleep(0.05)
 
 
 class _GroupMean(torch.autograd.Function):
@@ -94,7 +120,9 @@ class Workers:
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+            backend = "nccl" if chosen.type == "cuda" else "gloo"
+            store = _own_store(rank, world) if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else None
+            dist.init_process_group(backend, timeout=PATIENCE, store=store, rank=rank, world_size=world)
         return cls(rank, world, chosen)
 
     def stop(self) -> None:
@@ -167,3 +195,19 @@ class Workers:
         tensor = torch.tensor([value], device=self.device)
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor.item())
+
+    def first(self, work: Callable[[], T]) -> T | None:
+        """What the first process makes while the others, which get None, wait for it.
+
+        Raises:
+            UserError: in the others, where it failed; in the first, whatever it failed with.
+        """
+        made, error = None, None
+        if self.main:
+            try:
+                made = work()
+            except Exception as raised:
+                error = raised
+        if self.agree(int(error is not None)):
+            raise error or UserError("the first process of the group could not do its part; it says why")
+        return made
