@@ -56,7 +56,8 @@ class InfoGANConfig:
     d_width: int = 64
     """Channels of D after the first layer (paper, table 1: 64)."""
     hidden: int = 1024
-    """Units of the linear layer of G and of D (paper, table 1: 1,024)."""
+    """Units of the linear layer of G and of D (paper, table 1: 1,024). D's are normalised just before the score: few of them
+    leave it nearly blind."""
     q_hidden: int = 128
     """Units of Q's own layer (paper, table 1: 128)."""
     lr: float = 1e-3
