@@ -194,8 +194,8 @@ class ImageData:
             UserError: there is no such attribute, an image has none, or all have the same.
         """
         if label not in self.attributes:
-            known = ", ".join(self.attributes) or "none"
-            raise UserError(f"--label {label} names no attribute of {self.path}; expected one of them; received {known}")
+            known = f"one of {', '.join(self.attributes)}" if self.attributes else "images with attributes, which these have not"
+            raise UserError(f"--label {label} names no attribute of {self.path}; expected {known}")
         numbers, words = self.attributes[label]
         if (numbers < 0).any():
             first = self.files[int((numbers < 0).argmax())].relative_to(self.path)

@@ -45,7 +45,7 @@ class InfoGANConfig:
     """Numbers of z without codes, uniform in [-1, 1] (paper, appendix C.1: 62)."""
     codes: int = field(default=1, metadata={"least": 0})
     """Categorical codes (paper, appendix C.1: 1)."""
-    values: int = 10
+    values: int = field(default=10, metadata={"least": 2})
     """Values of each of them (paper, appendix C.1: 10)."""
     continuous: int = field(default=2, metadata={"least": 0})
     """Continuous codes, uniform in [-1, 1] (paper, appendix C.1: 2)."""

@@ -103,7 +103,7 @@ def train(argv: list[str]) -> int:
     algorithm = find(name)
     kind = options_for(algorithm)
     argv, default = from_config(argv[1:], name, kind)
-    text = " --text bow" if fed(algorithm) == "pairs" else ""
+    text = {"pairs": " --text bow", "classes": " --label colour"}.get(fed(algorithm), "")
     example = f"image-bridge train {name} --data shapes{text} --run runs/a"
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
     chosen: Any = parse(kind, argv, f"image-bridge train {name}", description, default)
