@@ -7,17 +7,22 @@ import sys
 from textgan.__main__ import command_line
 
 HELP = """\
-image-bridge turns captions into images with GANs conditioned on sentence vectors.
+image-bridge turns captions into images with GANs conditioned on sentence vectors, and trains GANs of images alone.
 
   image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
-                                   imagefolder, cub, coco)
+                                   digits, imagefolder, cub, coco)
   image-bridge train ALGORITHM --data FOLDER --text ENCODER --run DIR
-                                   train (cgan, stackgan, stackgan_v2)
+                                   train (cgan, stackgan, stackgan_v2; joint: an encoder)
+  image-bridge train ALGORITHM --data FOLDER --run DIR
+                                   train without text (gan, dcgan, wgan, wgan_gp, sngan, infogan, vaegan, pggan;
+                                   acgan, which is told a class)
   image-bridge resume DIR          go on with a run that was stopped or killed
   image-bridge report DIR [DIR ...]
                                    one HTML page with curves and the grids of samples
   image-bridge generate RUN "a red circle" -n 8 --out red.png
                                    draw sentences: one picture with captions, or a folder with a file an image
+  image-bridge generate RUN -n 64 --out grid.png
+                                   of a run without text; --class NAME of one that is told classes
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies

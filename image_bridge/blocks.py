@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from textgan.runtime import frozen, group_mean
+from textgan.runtime import Workers, frozen, group_mean
 
+M = TypeVar("M", bound=nn.Module)
 Norm = Literal["batch", "spectral", "none"]
 FEATURES = 128  # numbers that a Trunk sees in an image
 LARGEST = 64  # pixels; a Trunk averages larger images down to it
@@ -73,9 +75,32 @@ def scales(size: int) -> int:
     return count
 
 
+def start(size: int) -> tuple[int, int]:
+    """The width that images of ``size`` grow from, 4 or 7, and how often it is doubled.
+
+    Raises:
+        ValueError: it is neither 8, 16, 32, ... nor 14, 28, 56, ...
+    """
+    if size % 7 == 0 and size > 7 and (size // 7) & (size // 7 - 1) == 0:
+        return 7, (size // 7).bit_length() - 1
+    if size < 8 or size & (size - 1):
+        raise ValueError(f"--size must be a power of two, 8 or more, or 7 times one, such as 28; received {size}")
+    return 4, scales(size)
+
+
 def normal(u: Tensor) -> Tensor:
     """Standard normal numbers of uniform ones in [0, 1), by the inverse of the distribution function."""
     return torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6)) * 2**0.5
+
+
+def noise(workers: Workers, rows: int, numbers: int) -> Tensor:
+    """Standard normal numbers (rows, numbers): this process's part of those of a step."""
+    return normal(workers.uniform(rows, numbers))
+
+
+def placed(module: M, device: torch.device) -> M:
+    """The module on the device, its convolutions channels last in memory."""
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def initialise(module: nn.Module, weights: Literal["normal", "orthogonal"] = "normal") -> None:
@@ -114,9 +139,66 @@ def up(inputs: int, outputs: int, how: Literal["nearest", "transposed"] = "neare
     return nn.Sequential(*grow, BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
 
 
+def dcgan(inputs: int, size: int, width: int, channels: int, how: Literal["nearest", "transposed"]) -> list[nn.Module]:
+    """DCGAN's body (Radford et al., 2016, figure 1) in three parts: the first layer, what grows, and what makes the image.
+
+    Args:
+        inputs: numbers that an image is made of.
+        size: width and height of the image.
+        width: channels at the last but one size; twice as many at each smaller one, up to eight times.
+        channels: of the image.
+        how: see ``up``.
+    """
+    base, count = start(size)
+    widths = [width * min(8, 2**k) for k in reversed(range(count))]
+    first = nn.Sequential(
+        nn.Linear(inputs, base * base * widths[0], bias=False), nn.Unflatten(1, (widths[0], base, base)),
+        BatchNorm2d(widths[0]), nn.ReLU(),
+    )  # fmt: skip
+    grow = nn.Sequential(*(up(a, b, how) for a, b in itertools.pairwise(widths)))
+    if how == "transposed":
+        return [first, grow, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)]
+    return [first, grow, nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(widths[-1], channels, 3, 1, 1))]
+
+
 def down(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     """Half as large: a 4 x 4 convolution with stride 2, normalisation, leaky ReLU."""
     return nn.Sequential(*conv(inputs, outputs, 4, 2, 1, norm), nn.LeakyReLU(0.2))
+
+
+class Resized(nn.Module):
+    """A residual block without an activation after it that may change the width of images (SN-GAN, appendix B; WGAN-GP).
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        norm: "batch" in G, "spectral" or "none" in D.
+        change: "up" for twice as large, "down" for half, "" for the same.
+        raw: whether the input is an image, which has no activation before the first convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm, change: Literal["up", "down", ""], raw: bool = False) -> None:
+        super().__init__()
+
+        def layer(a: int, b: int, kernel: int) -> nn.Module:
+            if norm == "batch":  # a bias would be taken away by the normalisations that follow
+                return nn.Conv2d(a, b, kernel, 1, kernel // 2, bias=False)
+            return conv(a, b, kernel, 1, kernel // 2, norm)
+
+        def before(width: int) -> list[nn.Module]:
+            return [*([BatchNorm2d(width)] if norm == "batch" else []), nn.ReLU()]
+
+        grow = [nn.Upsample(scale_factor=2, mode="nearest")] if change == "up" else []
+        shrink = [nn.AvgPool2d(2)] if change == "down" else []
+        both = layer(inputs, outputs, 3), *before(outputs), layer(outputs, outputs, 3)
+        self.inner = nn.Sequential(*([] if raw else before(inputs)), *grow, *both, *shrink)
+        plain = inputs == outputs and not change
+        self.shortcut = nn.Identity() if plain else nn.Sequential(*grow, layer(inputs, outputs, 1), *shrink)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, C, S, S) to (B, outputs, S', S')."""
+        out: Tensor = self.shortcut(h) + self.inner(h)
+        return out
 
 
 class Residual(nn.Module):

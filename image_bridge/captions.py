@@ -109,6 +109,41 @@ class AttributeWords:
         return _hash("labels", json.dumps(self.values, sort_keys=True))
 
 
+@dataclass(frozen=True)
+class ClassNames:
+    """One number for each class, for generators that are told the class of an image; without classes, none at all.
+
+    Attributes:
+        label: the attribute that is the class.
+        words: its values.
+    """
+
+    label: str = ""
+    words: tuple[str, ...] = ()
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        """Vectors (n, classes) of names; without classes (n, 0) of empty ones.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        known = self.words or ("",)
+        wrong = next((s for s in sentences if s not in known), None)
+        if wrong is not None and not self.words:
+            raise UserError(f"this generator takes no text; expected none; received {wrong!r}")
+        if wrong is not None:
+            raise UserError(f"there is no {self.label} {wrong!r}; expected one of {', '.join(self.words)}")
+        return np.eye(len(known), len(self.words), dtype=np.float32)[[known.index(s) for s in sentences]]
+
+    def save(self, folder: Path) -> None:
+        """Write the names."""
+        _save(folder, "classes", {"label": self.label, "words": self.words})
+
+    def digest(self) -> str:
+        """A hash of the names."""
+        return _hash("classes", self.label, *self.words)
+
+
 class WordMean:
     """The mean of the word vectors of a sentence, zeros where it has no known word."""
 
@@ -267,6 +302,8 @@ def _saved(path: Path) -> TextEncoder:
         return BagOfWords(tuple(saved["words"]))
     if saved["kind"] == "labels":
         return AttributeWords({name: tuple(words) for name, words in saved["values"].items()})
+    if saved["kind"] == "classes":
+        return ClassNames(saved["label"], tuple(saved["words"]))
     if saved["kind"] == "words":
         return _words(path / "vectors.bin")
     if saved["kind"] == "given":
@@ -303,6 +340,7 @@ class CaptionVectors:
     """
 
     def __init__(self, data: ImageData, encoder: TextEncoder, tell: Callable[[int, int], None] = lambda a, b: None) -> None:
+        data.require_captions()
         captions = [c for some in data.captions for c in some]
         if isinstance(encoder, AttributeWords):
             captions = [labels(data, i) for i in range(len(data)) for _ in data.captions[i]]
@@ -373,8 +411,9 @@ def _encoded(folder: Path, captions: Sequence[str], encoder: TextEncoder, tell: 
 def meanings(data: ImageData) -> np.ndarray:
     """A number (N,) for each image; two images have the same one where a caption of one is right for the other as well.
 
-    By the attributes where there are any, else by the captions: images that share the first caption.
+    By the attributes where there are any, else by the captions: images that share the first caption; without either all differ.
     """
-    keys = [labels(data, i) if data.attributes else data.captions[i][0] for i in range(len(data))]
+    shown = [labels(data, i) if data.attributes else next(iter(data.captions[i]), "") for i in range(len(data))]
+    keys = [key or str(file) for key, file in zip(shown, data.files, strict=True)]
     index: dict[str, int] = {}
     return np.array([index.setdefault(key, len(index)) for key in keys])

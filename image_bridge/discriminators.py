@@ -6,8 +6,11 @@ import itertools
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import Norm, bottleneck, conv, down, initialise, scales, tile
+from .blocks import Norm, Resized, bottleneck, conv, down, initialise, scales, start, tile
+
+Body = Literal["dcgan", "sngan", "resnet", "mlp"]
 
 
 class MatchingDiscriminator(nn.Module):
@@ -64,6 +67,110 @@ class MatchingDiscriminator(nn.Module):
         assert self.alone is not None
         scores: Tensor = self.alone(features).flatten().float()
         return scores
+
+
+class Discriminator(nn.Module):
+    """An image to a score, and to what else its trunk is good for.
+
+    Args:
+        size: width and height of an image.
+        channels: of an image.
+        width: channels at half the size; twice as many at each smaller one, up to eight times; of "resnet", at every size. Of
+            "mlp", the units of a hidden layer.
+        norm: "batch" (DCGAN), "spectral" (SN-GAN) or "none" (WGAN-GP).
+        body: "dcgan"; "sngan", with a 3 x 3 convolution before each that halves; "resnet"; or "mlp", with maxout and dropout.
+        hidden: units of one more layer after the body; 0 for none (InfoGAN has one).
+        dropout: share of the units of "mlp" that are left out.
+        bias: whether one is added to the score; a difference of scores does not change with it.
+        outputs: numbers of the last layer: 1 for a score, more for what is not a discriminator alone.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        channels: int,
+        width: int,
+        norm: Norm,
+        body: Body = "dcgan",
+        hidden: int = 0,
+        dropout: float = 0.0,
+        bias: bool = True,
+        outputs: int = 1,
+    ) -> None:
+        super().__init__()
+        base, count = start(size)
+        widths = [width * min(8, 2**k) for k in range(count)]
+        first: Norm = "none" if norm == "batch" else norm
+        if body == "dcgan":
+            layers = [down(channels, widths[0], first), *(down(a, b, norm) for a, b in itertools.pairwise(widths))]
+        elif body == "sngan":
+            widths.append(width * min(8, 2**count))
+            layers = [nn.Sequential(*conv(channels, width, 3, 1, 1, first), nn.LeakyReLU(0.1))]
+            for a, b in itertools.pairwise(widths):
+                shrink, same = conv(a, b, 4, 2, 1, norm), conv(b, b, 3, 1, 1, norm)
+                layers.append(nn.Sequential(*shrink, nn.LeakyReLU(0.1), *same, nn.LeakyReLU(0.1)))
+        elif body == "resnet":
+            halved = max(1, count - 1)
+            blocks = [
+                Resized(width if k else channels, width, norm, "down" if k < halved else "", raw=k == 0)
+                for k in range(halved + 2)
+            ]
+            layers = [nn.Sequential(*blocks, nn.ReLU(), _Sum())]
+        else:
+            pixels = channels * size**2
+            layers = [nn.Sequential(nn.Flatten(), _Maxout(pixels, width, 0.4 * dropout), _Maxout(width, width, dropout))]
+        self.body = nn.Sequential(*layers)
+        flat = width if body in ("resnet", "mlp") else widths[-1] * base**2
+        after: list[nn.Module] = [nn.Flatten()]
+        if hidden:
+            after += [nn.Unflatten(1, (flat, 1, 1)), *conv(flat, hidden, 1, norm=norm), nn.LeakyReLU(0.1), nn.Flatten()]
+        if body == "mlp":
+            after.append(nn.Dropout(dropout))
+        self.after, self.width = nn.Sequential(*after), hidden or flat
+        self.score = linear(self.width, outputs, norm, bias)
+        initialise(self)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What is seen in images (B, C, S, S): (B, ``width``)."""
+        found: Tensor = self.after(self.body(x))
+        return found
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Scores (B,) of features being those of a real image."""
+        scores: Tensor = self.score(features).flatten().float()
+        return scores
+
+    def numbers(self, x: Tensor) -> Tensor:
+        """The last layer (B, outputs) of images (B, C, S, S)."""
+        found: Tensor = self.score(self.features(x)).float()
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (B,) of images (B, C, S, S) being real."""
+        return self.judge(self.features(x))
+
+
+def linear(inputs: int, outputs: int, norm: Norm, bias: bool = True) -> nn.Module:
+    """A linear layer, spectrally normalised where the others are."""
+    layer = nn.Linear(inputs, outputs, bias)
+    return spectral_norm(layer) if norm == "spectral" else layer
+
+
+class _Sum(nn.Module):
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, C, S, S) to (B, C): the sum over all places (SN-GAN, appendix B)."""
+        return h.sum((2, 3))
+
+
+class _Maxout(nn.Module):
+    def __init__(self, inputs: int, units: int, dropout: float, pieces: int = 5) -> None:
+        super().__init__()
+        self.dropout, self.layer, self.pieces = nn.Dropout(dropout), nn.Linear(inputs, units * pieces), pieces
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, D) to (B, units): the largest of some linear functions (Goodfellow et al., 2013)."""
+        found: Tensor = self.layer(self.dropout(h)).unflatten(1, (-1, self.pieces)).amax(2)
+        return found
 
 
 def _plain(norm: Norm) -> Norm:

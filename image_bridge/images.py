@@ -104,7 +104,7 @@ class ImageData:
         if not metadata.is_file():
             raise UserError(
                 f"{path} has no metadata.jsonl; expected a folder that `image-bridge data` wrote, or one of yours with lines "
-                '{"file_name": "a.png", "captions": ["..."]}; `image-bridge data imagefolder` reads a .txt beside each image'
+                '{"file_name": "a.png", "captions": ["..."]}; `image-bridge data imagefolder` makes one of a folder of images'
             )
         rows = [_row(line, number, metadata) for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines(), 1)]
         if not rows:
@@ -174,6 +174,36 @@ class ImageData:
         packed: np.ndarray = np.load(ready, mmap_mode="r")
         return packed
 
+    def require_captions(self) -> None:
+        """For what is made from captions.
+
+        Raises:
+            UserError: an image has none.
+        """
+        without = next((file for file, some in zip(self.files, self.captions, strict=True) if not some), None)
+        if without is not None:
+            raise UserError(
+                f"{self.path} has an image without a caption ({without.relative_to(self.path)}); expected one or more for every "
+                "image; `image-bridge train --help` says which methods need none"
+            )
+
+    def classes(self, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """A class (N,) for each image by its attribute ``label``, and what the classes are called.
+
+        Raises:
+            UserError: there is no such attribute, an image has none, or all have the same.
+        """
+        if label not in self.attributes:
+            known = ", ".join(self.attributes) or "none"
+            raise UserError(f"--label {label} names no attribute of {self.path}; expected one of them; received {known}")
+        numbers, words = self.attributes[label]
+        if (numbers < 0).any():
+            first = self.files[int((numbers < 0).argmax())].relative_to(self.path)
+            raise UserError(f"{first} has no {label}; expected one for every image of {self.path}; name another --label")
+        if len(words) < 2:
+            raise UserError(f"all images of {self.path} have the {label} {words[0]}; expected two classes or more")
+        return numbers, tuple(words)
+
     def usable(self, held_out: bool) -> np.ndarray:
         """Numbers of the images to train on, or of those held out, without the damaged."""
         whole = np.ones(len(self), dtype=bool)
@@ -190,16 +220,16 @@ def _row(line: str, number: int, source: Path) -> dict[str, Any]:
         raise UserError(f"{where} is not JSON ({error}); expected an object with file_name and captions") from error
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
         raise UserError(f'{where} names no image; expected {{"file_name": "a.png", "captions": ["..."]}}; received {line[:80]}')
-    captions = row.get("captions", row.get("text"))
+    captions = row.get("captions", row.get("text", []))
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
         raise UserError(f"{where} has no captions; expected a list of sentences; received {captions!r}")
-    captions = [c for c in (" ".join(c.split()) for c in captions) if c]
-    if not captions:
-        raise UserError(f"{where} ({row['file_name']}) has no caption; expected one or more sentences for every image")
+    whole = [c for c in (" ".join(c.split()) for c in captions) if c]
+    if captions and not whole:
+        raise UserError(f"{where} ({row['file_name']}) has empty captions; expected sentences, or no captions at all")
     attributes = row.get("attributes") or {}
     return {
-        "file_name": row["file_name"], "captions": captions, "split": row.get("split", ""),
+        "file_name": row["file_name"], "captions": whole, "split": row.get("split", ""),
         "attributes": {str(k): str(v) for k, v in attributes.items() if v is not None},
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -17,6 +18,52 @@ def towards(scores: Tensor, real: bool, game: Game) -> Tensor:
     """D's loss (n,) for scores (n,) of samples that it should call real, or not: -log of the probability, or the hinge."""
     sign = 1 if real else -1
     return F.softplus(-sign * scores) if game == "bce" else (1 - sign * scores).relu()
+
+
+def d_loss(real: Tensor, fake: Tensor, game: Game, smooth: float = 1.0) -> Tensor:
+    """D's loss for its scores of real samples (n,) and of generated ones (m,) (GAN, eq. 1; or the hinge).
+
+    Args:
+        real: scores of real samples.
+        fake: scores of generated ones.
+        game: "bce" or "hinge".
+        smooth: the probability that D should give real samples (one-sided label smoothing; Salimans et al., 2016, section 3.4).
+    """
+    right = towards(real, True, game)
+    if smooth < 1:
+        right = smooth * right + (1 - smooth) * towards(real, False, game)
+    return right.mean() + towards(fake, False, game).mean()
+
+
+def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:
+    """A lower bound of the mutual information of images and a categorical code, in nats: log q(c|x) + H(c) (InfoGAN, eq. 4).
+
+    Args:
+        logits: (B, K) of q for images.
+        value: (B,) of the code that each was made from; all are as likely.
+    """
+    return math.log(logits.shape[-1]) - F.cross_entropy(logits.float(), value)
+
+
+def information_of_continuous(mean: Tensor, value: Tensor) -> Tensor:
+    """The same for codes that are uniform in [-1, 1], where q is normal with spread 1; the sum over them (InfoGAN, section 6).
+
+    Args:
+        mean: (B, C) of q for images.
+        value: (B, C) of the codes.
+    """
+    nats = 0.5 * (mean.float() - value).square() + 0.5 * math.log(2 * math.pi)
+    return (math.log(2) - nats).sum(1).mean()
+
+
+def feature_nll(real: Tensor, drawn: Tensor) -> Tensor:
+    """-log N(real; drawn, 1) but for a constant, summed over features, mean over the batch (VAE-GAN, eq. 7).
+
+    Args:
+        real: (B, ...) what D sees in images.
+        drawn: (B, ...) what it sees in their reconstructions.
+    """
+    return 0.5 * (real.float() - drawn.float()).square().flatten(1).sum(1).mean()
 
 
 def matching_aware(

@@ -81,6 +81,37 @@ class TrainingImages:
         self.pixels = {size: Pixels(array, workers.device) for size, array in packed.items()}
         self.meaning = meanings(data)
 
+    def minibatches(self, size: int, batch: int, channels: int, label: str = "") -> ImageBatches:
+        """Minibatches of images of this size; with the classes that the attribute ``label`` says, where one is named."""
+        return ImageBatches(self, self.pixels[size], batch, channels, self.data.classes(label)[0] if label else None)
+
+
+class ImageBatches:
+    """``batches[i]`` is the i-th minibatch of this process: images (B, C, S, S) in [-1, 1], C of 3, or 1 for their grey.
+
+    Args:
+        source: the images.
+        pixels: at one size.
+        batch: images a step, over all processes.
+        channels: 3, or 1.
+        kinds: (N,) the class of each, where they have one.
+    """
+
+    def __init__(self, source: TrainingImages, pixels: Pixels, batch: int, channels: int, kinds: np.ndarray | None) -> None:
+        self.source, self.pixels, self.channels, self.kinds = source, pixels, channels, kinds
+        self.order = Batches(lambda i: i, len(source.chosen), batch, source.seed, source.workers)
+        self.per_epoch = self.order.per_epoch
+
+    def __getitem__(self, i: int) -> Tensor:
+        x = self.pixels(self.source.chosen[self.order.indices(i)])
+        return x if self.channels == x.shape[1] else x.mean(1, keepdim=True)
+
+    def labels(self, i: int) -> Tensor:
+        """The classes (B,) of the same images."""
+        assert self.kinds is not None
+        found = torch.from_numpy(self.kinds[self.source.chosen[self.order.indices(i)]])
+        return found.to(self.source.workers.device, non_blocking=True)
+
 
 class PairData(TrainingImages):
     """Images with the vectors of their captions: minibatches of pairs, and the captions that samples are drawn for.

@@ -10,6 +10,7 @@ other prompts. Images are therefore the same as well, up to the rounding of floa
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from torch import Tensor
 from textgan.errors import UserError
 from textgan.runtime import newest
 
-from .captions import FILE, BagOfWords, TextEncoder, WordMean, load_encoder, split_words
+from .captions import FILE, BagOfWords, ClassNames, TextEncoder, WordMean, load_encoder, split_words
 from .generators import Generator, load_generator
 
 LONGEST = 2000  # characters of a prompt; more is a mistake
@@ -61,6 +62,15 @@ def generator_folder(path: Path | str) -> Path:
             f"{path} holds no generator; expected a run of image-bridge, one of its checkpoints, or a saved generator"
         )
     return folder
+
+
+def takes_sentences(folder: Path) -> bool:
+    """Whether the generator in a folder is told sentences, and not a class, or nothing."""
+    try:
+        kind = json.loads((folder / "text" / FILE).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # the pipeline says what is wrong
+    return bool(kind != "classes")
 
 
 def spherical(a: Tensor, b: Tensor, t: float) -> Tensor:
@@ -131,19 +141,15 @@ class TextToImage:
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Vectors (n, D) of sentences; warns of words that the encoder does not know.
 
+        A generator that is told a class takes its name for a sentence, one that is told nothing the empty sentence.
+
         Raises:
             UserError: a prompt is empty, longer than 2,000 characters or no text, or the encoder refuses it.
         """
+        if isinstance(self.encoder, ClassNames):
+            return torch.from_numpy(self.encoder.encode(prompts))
         for k, prompt in enumerate(prompts, 1):
-            which = f"prompt {k}" if len(prompts) > 1 else "the prompt"
-            if not isinstance(prompt, str):
-                raise UserError(f"{which} is no text; expected a sentence; received {prompt!r}")
-            if not prompt.strip():
-                raise UserError(f"{which} is empty; expected a sentence; received {prompt!r}")
-            if len(prompt) > LONGEST:
-                raise UserError(f"{which} is too long; expected {LONGEST:,} characters at most; received {len(prompt):,}")
-            if any("\ud800" <= letter <= "\udfff" for letter in prompt):
-                raise UserError(f"{which} is not text in UTF-8; expected a sentence; received {prompt!r}")
+            _check_prompt(prompt, f"prompt {k}" if len(prompts) > 1 else "the prompt")
         different = list(dict.fromkeys(prompts))
         self._tell_unknown(different)
         place = {prompt: k for k, prompt in enumerate(different)}
@@ -305,6 +311,17 @@ class TextToImage:
         """
         vectors, noise = self.between(first, last, steps, generator, last_generator, truncation, deterministic)
         return TextToImageOutput(converted(torch.cat(list(self.draw(vectors, noise, batch_size))), output_type))
+
+
+def _check_prompt(prompt: str, which: str) -> None:
+    if not isinstance(prompt, str):
+        raise UserError(f"{which} is no text; expected a sentence; received {prompt!r}")
+    if not prompt.strip():
+        raise UserError(f"{which} is empty; expected a sentence; received {prompt!r}")
+    if len(prompt) > LONGEST:
+        raise UserError(f"{which} is too long; expected {LONGEST:,} characters at most; received {len(prompt):,}")
+    if any("\ud800" <= letter <= "\udfff" for letter in prompt):
+        raise UserError(f"{which} is not text in UTF-8; expected a sentence; received {prompt!r}")
 
 
 def converted(x: Tensor, output_type: Output) -> Any:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from textgan.runtime import Player, Stage, frozen
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import fold
 
+from .captions import ClassNames
 from .generators import Generator
 from .grids import grid
 from .pairs import PairData, TrainingImages
@@ -49,15 +50,53 @@ class Preview:
     def draw(self, G: Generator) -> bytes:
         """A PNG file of what ``G`` draws without chance in its text code."""
         z = torch.randn(COLUMNS, G.config.noise, generator=torch.Generator().manual_seed(self.seed)).to(self.workers.device)
-        rows = []
+        vectors = self.vectors.to(self.workers.device)
         with frozen(G):
-            for vector, real in zip(self.vectors.to(self.workers.device), self.real, strict=True):
-                x = G.images(vector.expand(COLUMNS, -1), z)
-                drawn = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-                rows.append([_fitted(image) for image in (real, *drawn)])
-        out = io.BytesIO()
-        grid(rows, self.captions, headings=["real"]).save(out, "PNG")
-        return out.getvalue()
+            drawn = [_drawn(G.images(vector.expand(COLUMNS, -1), z)) for vector in vectors]
+        rows = [[real, *some] for real, some in zip(self.real, drawn, strict=True)]
+        return _picture(rows, self.captions, ["real"])
+
+
+class PlainPreview:
+    """Grids of what a generator draws that is told no sentence: of noise alone, or a row a class, a real image of it first.
+
+    Args:
+        images: that are trained on.
+        names: the classes that it is told; none for noise alone.
+        seed: decides the noise.
+    """
+
+    def __init__(self, images: TrainingImages, names: ClassNames, seed: int) -> None:
+        self.workers, self.names, self.seed = images.workers, names, fold(seed, 4)
+        self.captions = list(names.words[: 2 * ROWS]) or [""] * ROWS
+        self.vectors = torch.from_numpy(names.encode(self.captions))
+        self.real: list[list[np.ndarray]] = [[] for _ in self.captions]
+        if names.words:
+            numbers, packed = images.data.classes(names.label)[0], images.pixels[max(images.pixels)].packed
+            own = [images.chosen[numbers[images.chosen] == k][:1] for k in range(len(self.captions))]
+            self.real = [[packed[some[0]] if len(some) else np.zeros_like(packed[0])] for some in own]
+
+    def draw(self, G: Generator) -> bytes:
+        """A PNG file of what ``G`` draws: all classes of the same noise, or of noise alone each image of another."""
+        r, rows = torch.Generator().manual_seed(self.seed), []
+        z = torch.randn(COLUMNS * (1 if self.names.words else ROWS), G.config.noise, generator=r).to(self.workers.device)
+        noise = z.split(COLUMNS) * (len(self.captions) if self.names.words else 1)
+        with frozen(G):
+            for vector, some, real in zip(self.vectors.to(self.workers.device), noise, self.real, strict=True):
+                rows.append([*real, *_drawn(G.images(vector.expand(COLUMNS, -1), some))])
+        return _picture(rows, self.captions, ["real"] if self.names.words else [])
+
+
+def _drawn(x: Tensor) -> np.ndarray:
+    """Images (n, 3, S, S) in [-1, 1] as bytes (n, S, S, 3)."""
+    found: np.ndarray = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return found
+
+
+def _picture(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], headings: Sequence[str]) -> bytes:
+    out = io.BytesIO()
+    grid([[_fitted(image) for image in row] for row in rows], captions, headings=headings).save(out, "PNG")
+    return out.getvalue()
 
 
 def nearest_images(images: TrainingImages, among: np.ndarray, scores: np.ndarray, size: int) -> bytes:
@@ -72,11 +111,9 @@ def nearest_images(images: TrainingImages, among: np.ndarray, scores: np.ndarray
     rows, captions, packed = [], [], images.pixels[size].packed
     for i in np.unique(np.linspace(0, len(among) - 1, ROWS).astype(int)):
         best = among[(-scores[i]).argsort(kind="stable")[:COLUMNS]]
-        rows.append([_fitted(packed[k]) for k in (among[i], *best)])
+        rows.append([packed[k] for k in (among[i], *best)])
         captions.append(images.data.captions[among[i]][0])
-    out = io.BytesIO()
-    grid(rows, captions, headings=["own"]).save(out, "PNG")
-    return out.getvalue()
+    return _picture(rows, captions, ["own"])
 
 
 def _fitted(image: np.ndarray) -> Image.Image:
@@ -91,11 +128,11 @@ class Previewed:
 
     Args:
         algorithm: has ``players``, ``kept`` with a "generator", and ``stages()``.
-        preview: draws the grid.
+        preview: a Preview or a PlainPreview, which draws the grid.
         grids: about how many are drawn over the whole training.
     """
 
-    def __init__(self, algorithm: Any, preview: Preview, grids: int) -> None:
+    def __init__(self, algorithm: Any, preview: Preview | PlainPreview, grids: int) -> None:
         self.algorithm, self.preview, self.grids = algorithm, preview, grids
         self.players: Mapping[str, Player] = algorithm.players
         self.kept: Mapping[str, nn.Module] = algorithm.kept

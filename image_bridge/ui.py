@@ -18,7 +18,7 @@ from textgan.ui.runs import is_run
 
 from .cli.reporting import UNITS
 from .grids import grid, picture
-from .pipeline import TextToImage, converted, generator_folder
+from .pipeline import TextToImage, converted, generator_folder, takes_sentences
 
 MOST = 16  # images at a time
 STEPS = 101  # places of the slider between two captions
@@ -40,8 +40,9 @@ def build(runs: Sequence[str], device: str) -> gr.Blocks:
         if (Path(run) / "data").is_dir():
             raise UserError(f"{run} is a run of textgan; expected runs of image-bridge; `textgan ui {run}` shows it")
     drawn = [run for run in runs if run not in followed or any((Path(run) / "checkpoints").glob("*"))]
-    for run in drawn:
-        generator_folder(run)  # says so where there is none
+    drawn = [run for run in drawn if takes_sentences(generator_folder(run))]  # says so where there is none
+    if not drawn and not followed:
+        raise UserError(f"{', '.join(runs)}: told no captions; the page draws captions; `image-bridge generate` draws the others")
 
     def load(path: str) -> TextToImage:
         return TextToImage.from_pretrained(path).to(device)

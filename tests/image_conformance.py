@@ -1,4 +1,6 @@
-"""The checks that every image algorithm passes; tests/test_image_conformance.py runs them. A new algorithm adds one line to TINY.
+"""The checks that every image algorithm passes; tests/test_image_conformance.py runs them.
+
+A new algorithm adds one line to TINY, and one to VARIANTS where it has several forms.
 
 As a script it trains all of them at tiny size in the processes of torchrun: FOLDER of images, FILE for the weights.
 """
@@ -9,14 +11,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from image_bridge.algorithms import find
+from image_bridge.algorithms import fed, find
 from image_bridge.blocks import BatchNorm2d
-from image_bridge.captions import CaptionVectors, load_encoder
+from image_bridge.captions import CaptionVectors, ClassNames, load_encoder
 from image_bridge.images import ImageData
-from image_bridge.pairs import PairData
-from image_bridge.preview import Preview, Previewed
+from image_bridge.pairs import PairData, TrainingImages
+from image_bridge.preview import PlainPreview, Preview, Previewed
 from textgan.runtime import Run, Workers, fit
 
+SMALL = {"size": 8, "channels": 1, "steps": 6, "batch": 8, "noise": 6, "width": 4, "d_width": 4}
 TINY = {
     "cgan": {"size": 16, "steps": 6, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4, "variety": 0.1},
     "stackgan": {
@@ -26,25 +29,51 @@ TINY = {
     "stackgan_v2": {
         "size": 16, "first": 8, "steps": 4, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4, "residuals": 1,
     },
+    "gan": {**SMALL, "width": 12, "d_width": 6},
+    "dcgan": SMALL,
+    "wgan": {**SMALL, "steps": 4, "critic_steps": 2},
+    "wgan_gp": {**SMALL, "steps": 4, "critic_steps": 2},
+    "sngan": {**SMALL, "steps": 4, "critic_steps": 2},
+    "acgan": {**SMALL, "label": "colour", "lr": 0.01},
+    "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
+    "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
+    "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
-RECIPES = ("paper", "modern")
+RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
+VARIANTS = {
+    "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
+    "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
+    "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
+}  # fmt: skip
+WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
+CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
 
 
 def build(name, folder, seed=0, workers=None, **changes):
     algorithm, workers = find(name), workers or Workers()
     config, data = algorithm.Config(**{**TINY[name], **changes}), ImageData(folder)
     packed = {size: data.pack(size) for size in algorithm.sizes(config)}
-    captions = CaptionVectors(data, load_encoder("bow", data))
-    pairs = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=seed)
+    if fed(algorithm) == "pairs":
+        captions = CaptionVectors(data, load_encoder("bow", data))
+        images = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=seed)
+    else:
+        images = TrainingImages(data, packed, workers, seed)
     workers.seed(seed, 0)
-    return algorithm(config, pairs, workers), pairs
+    return algorithm(config, images, workers), images
+
+
+def preview(made, images, seed):
+    if fed(made) == "pairs":
+        return Preview(images, seed)
+    label = made.config.label if fed(made) == "classes" else ""
+    return PlainPreview(images, ClassNames(label, images.data.classes(label)[1]) if label else ClassNames(), seed)
 
 
 def train(name, folder, path, until=None, seed=0, workers=None, precision="fp32", **changes):
-    made, pairs = build(name, folder, seed, workers, **changes)
+    made, images = build(name, folder, seed, workers, **changes)
     run = Run.open(path) if (path / "config.json").exists() else Run.create(path, {"algorithm": name}, {})
-    shown = Previewed(made, Preview(pairs, seed), grids=3)
-    steps = fit(shown, run, pairs.workers, seed=seed, until=until, log_every=3, precision=precision, progress=False)
+    shown = Previewed(made, preview(made, images, seed), grids=3)
+    steps = fit(shown, run, images.workers, seed=seed, until=until, log_every=3, precision=precision, progress=False)
     return made, steps
 
 
@@ -70,18 +99,13 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def games():
-    """What two processes must train as one does: every algorithm by both recipes."""
-    return [(name, recipe) for name in TINY for recipe in RECIPES]
-
-
 def main(folder, out):
     torch.set_num_threads(1)
     workers, found = Workers.start("cpu"), {}
-    for name, recipe in games():
-        made, _ = build(name, folder, workers=workers, recipe=recipe)
+    for name, changes in CASES:
+        made, _ = build(name, folder, workers=workers, **changes, **WHOLE.get(name, {}))
         play(made, workers)
-        found[f"{name} {recipe}"] = weights(made)
+        found[f"{name} {changes}"] = weights(made)
     BatchNorm2d.forward = nn.BatchNorm2d.forward  # a control: every process by the statistics of its own part
     made, _ = build("cgan", folder, workers=workers, recipe="paper")
     play(made, workers)

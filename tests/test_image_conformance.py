@@ -20,10 +20,13 @@ from image_bridge.preview import Preview, Previewed
 from textgan.errors import UserError
 from textgan.runtime import Interrupted, Run, Workers, fit
 
-from .image_conformance import RECIPES, TINY, build, games, networks, play, same, train, weights
+from .image_conformance import CASES, TINY, WHOLE, build, networks, play, preview, same, train, weights
 
+BARE = ("gan", "pggan")  # networks without buffers: nothing of a fixed one could move
 EVERY = pytest.mark.parametrize("name", list(TINY))
-BOTH = pytest.mark.parametrize("recipe", RECIPES)
+EACH = pytest.mark.parametrize(
+    ("name", "changes"), CASES, ids=["-".join([name, *map(str, changes.values())]) for name, changes in CASES]
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +48,23 @@ def test_config_round_trip(name):
         config.batch = 3
 
 
-@EVERY
-@BOTH
-def test_a_stopped_run_equals_an_unbroken_one_bit_for_bit(name, recipe, folder, tmp_path):
-    whole, total = train(name, folder, tmp_path / "whole", recipe=recipe)
+@EACH
+def test_a_stopped_run_equals_an_unbroken_one_bit_for_bit(name, changes, folder, tmp_path):
+    whole, total = train(name, folder, tmp_path / "whole", **changes)
     half = total // 2 + 1  # between the moves of the players
-    first, stopped = train(name, folder, tmp_path / "parts", until=half, recipe=recipe)
+    first, stopped = train(name, folder, tmp_path / "parts", until=half, **changes)
     assert stopped == half
     assert not same(weights(first), weights(whole))  # the second half does something
-    again, _ = train(name, folder, tmp_path / "parts", recipe=recipe)
+    again, _ = train(name, folder, tmp_path / "parts", **changes)
     assert same(weights(again), weights(whole))
     logs = [(tmp_path / p / "metrics.jsonl").read_bytes() for p in ("whole", "parts")]
     assert logs[0] == logs[1]
     rows = [json.loads(line) for line in logs[0].splitlines()]
-    assert {key[0] for row in rows for key in row if "/" in key} == {"d", "g"}  # nobody's metrics are passed over
+    assert {key[0] for row in rows for key in row if "/" in key} >= {"d", "g"}  # nobody's metrics are passed over
     samples = [{f.name: f.read_bytes() for f in (tmp_path / p / "samples").iterdir()} for p in ("whole", "parts")]
     assert samples[0] == samples[1]
     assert len(set(samples[0].values())) >= 3
-    other, _ = train(name, folder, tmp_path / "other", seed=1, recipe=recipe)
+    other, _ = train(name, folder, tmp_path / "other", seed=1, **changes)
     assert not same(weights(other), weights(whole))
 
 
@@ -76,10 +78,9 @@ def moved(made, workers):
             yield {k.split(".")[0] for k, v in weights(made).items() if not torch.equal(v, before[k])}
 
 
-@EVERY
-@BOTH
-def test_each_step_moves_one_player_and_nothing_else(name, recipe, folder):
-    made, pairs = build(name, folder, recipe=recipe)
+@EACH
+def test_each_step_moves_one_player_and_nothing_else(name, changes, folder):
+    made, pairs = build(name, folder, **changes)
     seen = set()
     for changed in moved(made, pairs.workers):
         assert len(changed & made.players.keys()) == 1, changed
@@ -88,22 +89,21 @@ def test_each_step_moves_one_player_and_nothing_else(name, recipe, folder):
     assert seen == {*made.players, *made.kept}
 
 
-@EVERY
+@pytest.mark.parametrize("name", [name for name in TINY if name not in BARE])
 def test_that_check_can_fail(name, folder, monkeypatch):
     module = importlib.import_module(find(name).__module__)
     monkeypatch.setattr(module, "fixed", lambda *modules: contextlib.nullcontext())
-    made, pairs = build(name, folder, recipe="paper")
+    made, pairs = build(name, folder, **next(c for n, c in CASES if n == name))
     for network in networks(made).values():
         network.train()
     assert any(len(changed & made.players.keys()) > 1 for changed in moved(made, pairs.workers))
 
 
-@EVERY
-@BOTH
-def test_every_parameter_gets_a_gradient(name, recipe, folder):
-    made, pairs = build(name, folder, recipe=recipe, lr=0.05)  # hinges cancel in the last bias as long as no score leaves them
+@EACH
+def test_every_parameter_gets_a_gradient(name, changes, folder):
+    made, pairs = build(name, folder, **changes, lr=0.05)  # hinges cancel in the last bias as long as no score leaves them
     wanted = {(n, k) for n, p in made.players.items() for k, _ in p.module.named_parameters()}
-    seen = set()
+    seen, first = set(), True
     for stage in made.stages():
         for i in range(stage.steps):
             pairs.workers.seed(0, i)
@@ -114,8 +114,9 @@ def test_every_parameter_gets_a_gradient(name, recipe, folder):
                 for k, w in p.module.named_parameters()
                 if w.grad is not None and w.grad.any()
             }
-            if not i:
+            if first:
                 assert seen < wanted  # the first step is one player's
+                first = False
     assert seen == wanted
     assert {id(p) for player in made.players.values() for p in player.parameters} == {
         id(p) for player in made.players.values() for p in player.module.parameters()
@@ -148,7 +149,7 @@ def test_a_signal_saves_and_leaves(name, folder, tmp_path):
 
     made.stages = lambda: [dataclasses.replace(stages[0], step=step), *stages[1:]]
     with pytest.raises(Interrupted) as stopped:
-        fit(Previewed(made, Preview(pairs, 0), 1), run, pairs.workers, seed=0, progress=False)
+        fit(Previewed(made, preview(made, pairs, 0), 1), run, pairs.workers, seed=0, progress=False)
     assert stopped.value.exit_code == 143
     assert [c.name for c in run.checkpoints()] == ["00000003"]
 
@@ -171,12 +172,12 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(name, folder, tmp_path):
 @EVERY
 def test_a_gradient_that_is_not_finite_is_raised_and_not_saved(name, folder, tmp_path):
     made, pairs = build(name, folder)
-    first = next(p for n, p in made.players.items() if "discriminator" in n)
+    first = next(p for n, p in made.players.items() if "generator" not in n)
     with torch.no_grad():
         next(first.module.parameters()).fill_(float("nan"))
     run = Run.create(tmp_path / "r", {}, {})
     with pytest.raises(UserError, match="became infinite or NaN"):
-        fit(Previewed(made, Preview(pairs, 0), 1), run, pairs.workers, seed=0, progress=False)
+        fit(Previewed(made, preview(made, pairs, 0), 1), run, pairs.workers, seed=0, progress=False)
     assert run.checkpoints() == []
 
 
@@ -189,7 +190,7 @@ def test_bf16_trains_to_nearly_the_same_weights(name, folder, tmp_path):
         logs[precision] = json.loads((tmp_path / precision / "metrics.jsonl").read_text().splitlines()[0])
     key = next(k for k in logs["fp32"] if k.endswith("/loss"))
     assert logs["fp32"][key] != logs["bf16"][key]
-    assert logs["fp32"][key] == pytest.approx(logs["bf16"][key], rel=2e-2)
+    assert logs["fp32"][key] == pytest.approx(logs["bf16"][key], rel=2e-2, abs=5e-3)
 
 
 def apart(a, b, start):
@@ -199,7 +200,8 @@ def apart(a, b, start):
 
 
 def test_two_processes_equal_one(folder, tmp_path):
-    build("cgan", folder), build("stackgan", folder), build("stackgan_v2", folder)  # images are packed before
+    for name in TINY:
+        build(name, folder)  # images are packed before
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launch, "-m", "tests.image_conformance", str(folder), str(tmp_path / "two.pt")],
@@ -207,11 +209,11 @@ def test_two_processes_equal_one(folder, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     two = torch.load(tmp_path / "two.pt", weights_only=True)
-    for name, recipe in games():
-        made, pairs = build(name, folder, recipe=recipe)
+    for name, changes in CASES:
+        made, pairs = build(name, folder, **changes, **WHOLE.get(name, {}))
         start = weights(made)
         play(made, pairs.workers)
-        assert apart(weights(made), two[f"{name} {recipe}"], start) < 1e-2, (name, recipe)
+        assert apart(weights(made), two[f"{name} {changes}"], start) < 1e-2, (name, changes)
     made, pairs = build("cgan", folder, recipe="paper")
     start = weights(made)
     play(made, pairs.workers)
@@ -229,17 +231,17 @@ def test_batch_normalisation_alone_is_that_of_torch():
 
 def test_the_grids_come_at_even_distances_and_hold_what_they_say(folder, tmp_path):
     made, pairs = build("cgan", folder, steps=20)
-    preview = Preview(pairs, 0)
-    shown = Previewed(made, preview, grids=5)
+    shows = Preview(pairs, 0)
+    shown = Previewed(made, shows, grids=5)
     assert [stage.unit for stage in shown.stages()] == [8]
     fit(shown, run := Run.create(tmp_path / "r", {}, {}), pairs.workers, seed=0, progress=False)
     assert [int(f.stem) for f in sorted((run.path / "samples").iterdir())] == [8, 16, 24, 32, 40]
     data = pairs.data
-    for caption, real, vector in zip(preview.captions, preview.real, preview.vectors, strict=True):
+    for caption, real, vector in zip(shows.captions, shows.real, shows.vectors, strict=True):
         row = next(i for i in data.usable(held_out=True) if caption in data.captions[i])
         assert (data.pack(16)[row] == real).all()
         assert (vector.numpy() == pairs.captions.vectors[pairs.captions.texts.index(caption)]).all()
-    assert Preview(pairs, 0).captions == preview.captions != Preview(pairs, 1).captions
+    assert Preview(pairs, 0).captions == shows.captions != Preview(pairs, 1).captions
     assert Preview(pairs, 0).draw(made.kept["generator"]) == shown.sample(1) != Preview(pairs, 1).draw(made.kept["generator"])
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from image_bridge import blocks
 from image_bridge.__main__ import main
 from image_bridge.captions import AttributeWords, BagOfWords, CaptionVectors, GivenVectors
 from image_bridge.datasets import shapes
@@ -70,7 +71,7 @@ def world(tmp_path_factory):
     packed = data.pack(16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "SEEN", 10_000)
-        patch.setattr(judging, "FEATURES", 64)
+        patch.setattr(blocks, "FEATURES", 64)
         yield Judges.of(data, packed, CPU, quiet)
 
 

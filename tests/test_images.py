@@ -228,8 +228,8 @@ def test_damaged_images_are_skipped_and_counted_or_refused(tmp_path, capsys):
     [
         ("not json", "line 1 is not JSON"),
         ('{"captions": ["a"]}', "names no image"),
-        ('{"file_name": "a.png"}', "has no captions"),
-        ('{"file_name": "a.png", "captions": [" "]}', "has no caption"),
+        ('{"file_name": "a.png", "captions": 3}', "has no captions"),
+        ('{"file_name": "a.png", "captions": [" "]}', "has empty captions"),
         ('{"file_name": "b.png", "captions": ["b"]}', "names b.png, which is not there"),
         ("", "is empty"),
     ],

@@ -13,13 +13,36 @@ ALGORITHMS = {
     "stackgan": "image_bridge.algorithms.stackgan:StackGAN",
     "stackgan_v2": "image_bridge.algorithms.stackgan_v2:StackGANv2",
     "joint": "image_bridge.algorithms.joint:Joint",
+    "gan": "image_bridge.algorithms.gan:GAN",
+    "dcgan": "image_bridge.algorithms.dcgan:DCGAN",
+    "wgan": "image_bridge.algorithms.wgan:WGAN",
+    "wgan_gp": "image_bridge.algorithms.wgan_gp:WGANGP",
+    "sngan": "image_bridge.algorithms.sngan:SNGAN",
+    "acgan": "image_bridge.algorithms.acgan:ACGAN",
+    "infogan": "image_bridge.algorithms.infogan:InfoGAN",
+    "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
+    "pggan": "image_bridge.algorithms.pggan:PGGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
     "stackgan": "two stages: a small image of a sentence, then one four times as large (StackGAN, Zhang et al., 2017)",
     "stackgan_v2": "images of several sizes from one trunk, trained together (StackGAN++, Zhang et al., 2019)",
+    "gan": "images alone, no text: two multilayer perceptrons (GAN, Goodfellow et al., 2014)",
+    "dcgan": "images alone: convolutions with batch normalisation (DCGAN, Radford et al., 2016)",
+    "wgan": "images alone: a critic with small weights estimates the Wasserstein distance (WGAN, Arjovsky et al., 2017)",
+    "wgan_gp": "images alone: WGAN with a penalty on the critic's gradient (WGAN-GP, Gulrajani et al., 2017)",
+    "sngan": "images alone: D is spectrally normalised, with the hinge (SN-GAN, Miyato et al., 2018)",
+    "acgan": "images of a class: D names the class too (ACGAN, Odena et al., 2017)",
+    "infogan": "images alone: codes in the noise that can be read from the image (InfoGAN, Chen et al., 2016)",
+    "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
+    "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
+
+
+def fed(algorithm: Any) -> str:
+    """What an algorithm trains on: "pairs" of images and captions' vectors, or images with "captions", "classes", or "images"."""
+    return str(getattr(algorithm, "fed", "pairs"))
 
 
 def find(name: str) -> Any:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -112,6 +112,7 @@ class Joint:
     """Trains an Embedding; what is used is its encoder of sentences."""
 
     Config = JointConfig
+    fed: ClassVar = "captions"
     data_defaults: Mapping[str, Any] = {"text": "new"}
 
     def __init__(self, config: JointConfig, images: TrainingImages, workers: Workers, encoder: TextEncoder) -> None:

@@ -20,7 +20,7 @@ class DataOptions:
     """Options of data."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
-    """shapes, faces, emoji, fashion-mnist, imagefolder, cub or coco."""
+    """shapes, faces, emoji, fashion-mnist, digits, imagefolder, cub or coco."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUT")]
     """The folder to write."""
     images: int = 0
@@ -73,7 +73,8 @@ def data(argv: list[str]) -> int:
     with new_folder(out) as folder:
         _build(given, folder)
         read = ImageData(folder)
-        read.pack(8 if given.name in ("imagefolder", "cub", "coco") else min(given.size, 64), _processes(given), given.strict)
+        small = given.name in ("imagefolder", "cub", "coco", "digits")
+        read.pack(8 if small else min(given.size, 64), _processes(given), given.strict)
         told = _counts(read)
         warn_of_damage(read)
     if given.json:
@@ -90,7 +91,7 @@ def _processes(given: DataOptions) -> int:
 def _build(given: DataOptions, out: Path) -> None:
     from textgan.runtime import Progress
 
-    from ..datasets import emoji, faces, fashion_mnist, folders, shapes
+    from ..datasets import digits, emoji, faces, fashion_mnist, folders, shapes
 
     count, processes = given.images or 10_000, _processes(given)
     bar = Progress(0, 0, True, unit="images")
@@ -108,6 +109,8 @@ def _build(given: DataOptions, out: Path) -> None:
             emoji.build(out, given.size, given.font, tell)
         elif given.name == "fashion-mnist":
             fashion_mnist.build(out, given.source, given.images, tell)
+        elif given.name == "digits":
+            digits.build(out, given.images, tell)
         elif given.name == "coco":
             folders.coco(out, Path(given.source), given.annotations, given.images, tell)
         else:

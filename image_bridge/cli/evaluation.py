@@ -167,7 +167,7 @@ def _generator(given: EvaluateOptions, saved: dict[str, Any]) -> tuple[Any, Any,
 def _judge_run(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]:
     from textgan.runtime import Run
 
-    from ..captions import AttributeWords, CaptionVectors
+    from ..captions import AttributeWords, CaptionVectors, ClassNames
     from ..evaluate import Judges, drawn, held_out_texts
     from ..evaluate.comparison import EACH, compare, to_repeat
 
@@ -180,6 +180,11 @@ def _judge_run(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]
         raise UserError(f"{given.run} does not say what it was trained on; expected --data FOLDER with the real images")
     extractor = _extractor(given, device)
     data, packed = _real(source, G.config.size, bars)
+    name = folder.parent.name if folder.name == "generator" else folder.name
+    about = {"checkpoint": name, "data": str(source)}
+    if isinstance(encoder, ClassNames):
+        judged, picture = _judge_plain(given, G.to(device), encoder, extractor, data, packed, bars)
+        return about | judged, picture
     texts = held_out_texts(data, given.number, given.seed, isinstance(encoder, AttributeWords))
     vectors = CaptionVectors(data, encoder, bars.part("captions")).vectors
     if vectors.shape[1] != G.config.text:
@@ -198,8 +203,29 @@ def _judge_run(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]
         judges, extractor or judges.own(), fake, texts, held, np.split(alike, len(repeated)), texts.meaning[repeated],
         given.seed, bars,
     )  # fmt: skip
-    name = folder.parent.name if folder.name == "generator" else folder.name
-    return {"checkpoint": name, "data": str(source), **judged}, picture
+    return about | judged, picture
+
+
+def _judge_plain(
+    given: EvaluateOptions, G: Any, names: Any, extractor: Any, data: Any, packed: np.ndarray, bars: Bars
+) -> tuple[dict[str, Any], Any]:
+    """A generator that is told a class or nothing."""
+    from ..evaluate import Judges, class_texts, drawn
+    from ..evaluate.comparison import EACH, Told, by_class, compare
+
+    told: Told = "class" if names.words else "nothing"
+    texts = class_texts(data, given.number, names, given.seed)
+    judges = Judges.of(data, packed, next(G.parameters()).device, bars, told)
+    extractor = extractor or judges.own()
+    fake = drawn(G, names.encode(texts.captions), given.seed, given.batch, bars.part("samples"))
+    words, real = by_class(data, names, given.seed)
+    vectors = names.encode([word for word in words for _ in range(EACH)])
+    alike = drawn(G, vectors, given.seed + 1, given.batch, bars.part("samples of one class"))
+    held = texts[: len(data.usable(held_out=True))]
+    return compare(
+        judges, extractor, fake, texts, held, np.split(alike, len(words)), np.empty(0), given.seed, bars, told,
+        [packed[np.sort(some)] for some in real],
+    )  # fmt: skip
 
 
 def _judge_folder(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]:
@@ -213,6 +239,7 @@ def _judge_folder(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], A
     device = _device(given.device)
     extractor = _extractor(given, device)
     samples = ImageData(given.samples)
+    samples.require_captions()
     size = given.size
     if not size:
         try:
@@ -223,6 +250,7 @@ def _judge_folder(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], A
     if size < SMALLEST:
         raise UserError(f"images are compared at {SMALLEST} pixels or more; received {size}; give --size")
     data, packed = _real(given.data, size, bars)
+    data.require_captions()
     drawn = samples.pack(size, 1, tell=bars.part("samples"))
     warn_of_damage(samples)
     whole = np.setdiff1d(np.arange(len(samples)), list(samples.damaged))

@@ -35,9 +35,22 @@ from textgan.errors import UserError
 from .data import warn_of_damage
 
 USAGE = (
-    "--data FOLDER --text ENCODER --run DIR [options]\n\n"
-    "Example: image-bridge train cgan --data shapes --text runs/skipthought --run runs/a --size 32"
+    "--data FOLDER [--text ENCODER] --run DIR [options]\n\n"
+    "Examples: image-bridge train cgan --data shapes --text runs/skipthought --run runs/a --size 32\n"
+    "          image-bridge train dcgan --data shapes --run runs/b --size 32"
 )
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Images."""
+
+    data: str = ""
+    """Folder of images (metadata.jsonl), such as `image-bridge data` writes. Must be given."""
+    strict: bool = False
+    """Refuse damaged images, instead of skipping them with a count."""
+    processes: int = 0
+    """Processes that read images the first time; 0 for as many as there are cores."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class TrainOptions(RunOptions):
     """Compile the networks with torch.compile: a slow start, then faster steps on a GPU."""
 
 
-PARTS = {"data": PairOptions, "train": TrainOptions}
+PARTS = {"data": PairOptions, "train": TrainOptions}  # those of a run without text lack ``text``
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class ResumeImagesOptions(ResumeOptions):
 
 def train(argv: list[str]) -> int:
     """``image-bridge train``."""
-    from ..algorithms import SUMMARIES, find
+    from ..algorithms import SUMMARIES, fed, find
 
     name = named(argv, "image-bridge", SUMMARIES, USAGE)
     if name is None:
@@ -90,7 +103,7 @@ def train(argv: list[str]) -> int:
     algorithm = find(name)
     kind = options_for(algorithm)
     argv, default = from_config(argv[1:], name, kind)
-    text = "" if _of_text(algorithm) else " --text bow"
+    text = " --text bow" if fed(algorithm) == "pairs" else ""
     example = f"image-bridge train {name} --data shapes{text} --run runs/a"
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
     chosen: Any = parse(kind, argv, f"image-bridge train {name}", description, default)
@@ -108,34 +121,38 @@ def train(argv: list[str]) -> int:
 
 def options_for(algorithm: Any) -> Any:
     """All options of training by a method."""
-    data = PairOptions(**getattr(algorithm, "data_defaults", {}))
-    return options_of(data=data, train=RunOptions() if _of_text(algorithm) else TrainOptions(), config=algorithm.Config())
+    from ..algorithms import fed
 
-
-def _of_text(algorithm: Any) -> bool:
-    """Whether it trains an encoder of sentences, and not a generator of images."""
-    return hasattr(algorithm, "new_encoder")
+    kind = fed(algorithm)
+    data = ImageOptions() if kind in ("images", "classes") else PairOptions(**getattr(algorithm, "data_defaults", {}))
+    return options_of(data=data, train=RunOptions() if kind == "captions" else TrainOptions(), config=algorithm.Config())
 
 
 def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
     from textgan.runtime import Run
 
-    from ..captions import load_encoder
+    from ..algorithms import fed
+    from ..captions import ClassNames, load_encoder
 
     options: RunOptions = chosen.train
     workers = start_workers(options)
     if begun(path, "image-bridge", workers):
         return _go_on(path, algorithm, chosen.data, chosen.config, options, workers)
-    data = dataclasses.replace(chosen.data, data=str(Path(chosen.data.data).resolve()), text=_placed(chosen.data.text))
+    data = dataclasses.replace(chosen.data, data=str(Path(chosen.data.data).resolve()))
+    if isinstance(data, PairOptions):
+        data = dataclasses.replace(data, text=_placed(data.text))
 
     def encoder_for(read: Any) -> Any:
-        return (
-            _new_encoder(algorithm, chosen.config, read, options, workers)
-            if data.text == "new"
-            else load_encoder(data.text, read)
-        )
+        if not isinstance(data, PairOptions):
+            label = chosen.config.label if fed(algorithm) == "classes" else ""
+            return ClassNames(label, read.classes(label)[1]) if label else ClassNames()
+        if data.text == "new":
+            return _new_encoder(algorithm, chosen.config, read, options, workers)
+        return load_encoder(data.text, read)
 
     images, encoder = _images(algorithm, chosen.config, data, options, workers, encoder_for)
+    if isinstance(options, TrainOptions) and options.figures and not (images.data.attributes or all(images.data.captions)):
+        raise UserError(f"--figures: {data.data} has neither attributes nor captions to train a judge on; leave --figures out")
     made = _made(algorithm, chosen.config, images, encoder, options, workers)
     if options.dry_run:
         if workers.main:
@@ -151,7 +168,7 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
             Run.create(path, saved, environment(["image-bridge", *sys.argv[1:]], options.seed, workers), options.keep)
 
     workers.first(create)
-    return _fit(path, made, images, options, workers)
+    return _fit(path, made, images, encoder, options, workers)
 
 
 def _new_encoder(algorithm: Any, config: Any, data: Any, options: RunOptions, workers: Any) -> Any:
@@ -160,9 +177,10 @@ def _new_encoder(algorithm: Any, config: Any, data: Any, options: RunOptions, wo
     Raises:
         UserError: the algorithm trains no encoder.
     """
+    from ..algorithms import fed
     from ..captions import NewEncoder
 
-    if not _of_text(algorithm):
+    if fed(algorithm) != "captions":
         raise UserError("--text new is for `train joint`, which trains an encoder; expected an encoder that is ready")
     workers.seed(options.seed, 0)
     return NewEncoder(algorithm.new_encoder(config, data))
@@ -192,14 +210,20 @@ def _new_run(path: Path) -> Iterator[None]:
 
 
 def _images(
-    algorithm: Any, config: Any, given: PairOptions, options: RunOptions, workers: Any, encoder_for: Callable[[Any], Any]
+    algorithm: Any,
+    config: Any,
+    given: PairOptions | ImageOptions,
+    options: RunOptions,
+    workers: Any,
+    encoder_for: Callable[[Any], Any],
 ) -> tuple[Any, Any]:
     """What an algorithm trains on, and the encoder; the first process prepares what the others then find ready."""
+    from ..algorithms import fed
     from ..captions import CaptionVectors
     from ..images import ImageData
     from ..pairs import PairData, TrainingImages
 
-    processes = given.processes or os.cpu_count() or 1
+    processes, kind = given.processes or os.cpu_count() or 1, fed(algorithm)
     try:
         sizes = algorithm.sizes(config)
     except ValueError as error:
@@ -207,10 +231,12 @@ def _images(
 
     def prepared() -> tuple[Any, Any]:
         data = ImageData(given.data)
+        if kind in ("pairs", "captions"):
+            data.require_captions()
         with _told("packing", "images", workers.main) as tell:
             packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         encoder = encoder_for(data)
-        if _of_text(algorithm):
+        if kind != "pairs":
             return TrainingImages(data, packed, workers, options.seed), encoder
         with _told("encoding", "captions", workers.main) as tell:
             captions = CaptionVectors(data, encoder, tell)
@@ -221,7 +247,9 @@ def _images(
         found = prepared()
         warn_of_damage(found[0].data)
         facts = _facts(found[0])
-        told = f"images to train on: {facts['train']:,}; held out: {facts['test']:,}; captions: {facts['captions']:,}"
+        told = f"images to train on: {facts['train']:,}; held out: {facts['test']:,}"
+        told += f"; captions: {facts['captions']:,}" if kind in ("pairs", "captions") else ""
+        told += f"; classes: {len(found[1].words)}" if kind == "classes" else ""
         say(told + (f"; vectors of {facts['dimension']:,} numbers" if "dimension" in facts else ""))
         return found
 
@@ -259,12 +287,17 @@ def _facts(images: Any) -> dict[str, Any]:
 
 
 def _made(algorithm: Any, config: Any, images: Any, encoder: Any, options: RunOptions, workers: Any) -> Any:
+    from ..algorithms import fed
+
     workers.seed(options.seed, 0)
     try:
-        made = algorithm(config, images, workers, encoder) if _of_text(algorithm) else algorithm(config, images, workers)
+        both = (images, workers, encoder) if fed(algorithm) == "captions" else (images, workers)
+        made = algorithm(config, *both)
     except ValueError as error:
         raise UserError(str(error)) from error
     if isinstance(options, TrainOptions) and options.compile:
+        if getattr(made, "differentiated_twice", False):
+            raise UserError("--compile: torch.compile cannot differentiate twice, as this method's penalty is; leave it out")
         for player in made.players.values():
             _compile(player.module)
     return made
@@ -288,25 +321,31 @@ def _calling(forward: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *inputs: forward(*inputs)
 
 
-def _fit(path: Path, made: Any, images: Any, options: RunOptions, workers: Any) -> int:
-    if _of_text(made):
+def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, workers: Any) -> int:
+    from ..algorithms import fed
+
+    if fed(made) == "captions":
         return _fit_encoder(path, made, options, workers)
     from ..evaluate import figures
-    from ..preview import Preview, Previewed
+    from ..preview import PlainPreview, Preview, Previewed
 
     assert isinstance(options, TrainOptions)
+    paired = fed(made) == "pairs"
+    names = None if paired else encoder
 
     def finish(folder: Path) -> None:
         shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
 
     def measured() -> dict[str, float]:
-        return figures(made.kept["generator"], images) if workers.main else {}
+        return figures(made.kept["generator"], images, names=names) if workers.main else {}
 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
-            figures(made.kept["generator"], images, 1, tell=lambda what, done, total: tell(done, total))
-    shown = Previewed(made, Preview(images, options.seed), options.grids)
-    use = f'`image-bridge generate {path} "..." --out a.png` draws'
+            figures(made.kept["generator"], images, 1, names=names, tell=lambda what, done, total: tell(done, total))
+    preview: Any = Preview(images, options.seed) if paired else PlainPreview(images, encoder, options.seed)
+    shown = Previewed(made, preview, options.grids)
+    words = '"..." ' if paired else ""
+    use = f"`image-bridge generate {path} {words}--out a.png` draws"
     return to_the_end(
         shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
     )
@@ -344,7 +383,7 @@ def resume(argv: list[str]) -> int:
     return _go_on(Path(given.run), algorithm, data, parts["config"], parts["train"], start_workers(parts["train"]))
 
 
-def _go_on(path: Path, algorithm: Any, data: PairOptions, config: Any, options: RunOptions, workers: Any) -> int:
+def _go_on(path: Path, algorithm: Any, data: PairOptions | ImageOptions, config: Any, options: RunOptions, workers: Any) -> int:
     """Train a run that was begun to its end, with the encoder that lies in it."""
     from ..captions import FILE, load_encoder
 
@@ -353,7 +392,7 @@ def _go_on(path: Path, algorithm: Any, data: PairOptions, config: Any, options: 
         kind = json.loads((path / "text" / FILE).read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} lacks data.json or text/{FILE}, or they are damaged ({error}); start a new run") from error
-    source = data.text if kind == "given" else str(path / "text")
+    source = data.text if kind == "given" and isinstance(data, PairOptions) else str(path / "text")
     images, encoder = _images(algorithm, config, data, options, workers, lambda read: load_encoder(source, read))
     changed = [name for name, value in _facts(images).items() if facts.get(name) != value]
     if changed:
@@ -361,4 +400,4 @@ def _go_on(path: Path, algorithm: Any, data: PairOptions, config: Any, options: 
             f"{data.data} is not what the run was begun with ({', '.join(changed)}); expected the same images and captions; "
             "bring them back, name their folder with --data, or start a new run"
         )
-    return _fit(path, _made(algorithm, config, images, encoder, options, workers), images, options, workers)
+    return _fit(path, _made(algorithm, config, images, encoder, options, workers), images, encoder, options, workers)

@@ -48,10 +48,12 @@ class GenerateOptions(DrawOptions):
     """A run of image-bridge, one of its checkpoints, or a folder with a saved generator."""
     text: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")] = ()
     """One sentence or several; of a run with --text labels, its attributes: "colour: red; kind: circle"."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(name="class", metavar="NAME ...")] = ()
+    """The classes to draw, for a run that is told them (acgan); all of them when absent."""
     prompts: str = ""
     """A text file with a sentence a line, instead."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8
-    """How many images of each sentence."""
+    """How many images of each sentence or class; of a run that is told nothing, how many."""
     out: str = ""
     """A .png file for one picture of all images, or the name of a new folder for a file an image, with metadata.jsonl."""
     seed: int = 0
@@ -66,20 +68,22 @@ def generate(argv: list[str]) -> int:
     """``image-bridge generate``."""
     given = parse(
         GenerateOptions, argv, "image-bridge generate",
-        "Draw images of sentences. Examples:\n\n"
+        "Draw images: of sentences, of classes, or of noise alone, as the run was trained. Examples:\n\n"
         '  image-bridge generate runs/a "a red circle" "a blue star" -n 8 --out shapes.png --seed 3\n'
-        "  image-bridge generate runs/a --prompts sentences.txt -n 4 --out samples",
+        "  image-bridge generate runs/a --prompts sentences.txt -n 4 --out samples\n"
+        "  image-bridge generate runs/dcgan -n 64 --out grid.png\n"
+        "  image-bridge generate runs/acgan --class sneaker bag --out both.png",
     )  # fmt: skip
     positive(given, "number", "columns", "batch")
     _check_ranges(given.scale, given.seed, given.seed + given.number)
-    if bool(given.text) == bool(given.prompts):
-        raise UserError('expected sentences, or --prompts FILE with one a line; see `image-bridge generate --help`; received '
-                        + ("both" if given.text else "neither"))  # fmt: skip
-    prompts = list(given.text) or read_prompts(Path(given.prompts))
+    if given.text and given.prompts:
+        raise UserError("expected sentences, or --prompts FILE with one a line; received both")
+    written = list(given.text) or (read_prompts(Path(given.prompts)) if given.prompts else [])
     target = _target(given.out, (".png",), folder=True)
     import torch
 
     pipe = _pipeline(given.run, given.device)
+    prompts = _asked(pipe, written, given)
     alone = target.suffix != ".png"
     if not alone:
         side = pipe.size * (given.scale or max(1, 64 // pipe.size))
@@ -92,6 +96,26 @@ def generate(argv: list[str]) -> int:
     (_write_folder if alone else _write_grid)(images, prompts, target, given)
     _tell(target, total, given)
     return 0
+
+
+def _asked(pipe: TextToImage, sentences: list[str], given: GenerateOptions) -> list[str]:
+    """What is drawn: sentences, classes, or the empty sentence of a run that is told nothing."""
+    from ..captions import ClassNames
+
+    names = pipe.encoder
+    if not isinstance(names, ClassNames):
+        if given.classes:
+            raise UserError(f"--class is for runs that are told a class; {given.run} is told sentences; expected some of those")
+        if not sentences:
+            raise UserError("expected sentences, or --prompts FILE with one a line; see `image-bridge generate --help`; received "
+                            "neither")  # fmt: skip
+        return sentences
+    if sentences:
+        told = f"a {names.label}: give --class NAME" if names.words else "nothing: leave the sentence out"
+        raise UserError(f"{given.run} takes no sentences, it is told {told}; received {sentences[0]!r}")
+    if given.classes and not names.words:
+        raise UserError(f"--class is for runs that are told a class; {given.run} is told nothing; leave it out")
+    return list(given.classes) or list(names.words) or [""]
 
 
 def _tell(target: Path, images: int, given: DrawOptions) -> None:
@@ -140,7 +164,8 @@ def _write_folder(images: Iterator[Any], prompts: Sequence[str], target: Path, g
         for k, image in enumerate(itertools.chain([first], images)):
             name = f"{k:06d}.png"
             picture(image, given.scale or 1).save(folder / name)
-            row = {"file_name": name, "text": prompts[k // given.number], "seed": given.seed + k % given.number}
+            prompt = prompts[k // given.number]
+            row = {"file_name": name, **({"text": prompt} if prompt else {}), "seed": given.seed + k % given.number}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -174,9 +199,9 @@ class InterpolateOptions(DrawOptions):
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run of image-bridge, one of its checkpoints, or a folder with a saved generator."""
-    first: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FROM")]
-    """A sentence."""
-    last: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TO")]
+    first: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="FROM")] = None
+    """A sentence, or a class; none for a run that is told nothing."""
+    last: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="TO")] = None
     """Another; or the same one, with --last-seed."""
     out: str = ""
     """A .png file for a strip, or a .gif file for an animation that goes there and back."""
@@ -185,7 +210,7 @@ class InterpolateOptions(DrawOptions):
     seed: int = 0
     """Decides the noise, which all images share."""
     last_seed: int | None = None
-    """Let the noise change too, along the arc to that of this seed."""
+    """Let the noise change too, along the arc to that of this seed; of a run that is told nothing, --seed + 1 when absent."""
     scale: int = 0
     """Enlarge images so many times by nearest neighbour; 0 makes small ones 64 pixels wide, 128 in an animation."""
 
@@ -195,7 +220,8 @@ def interpolate(argv: list[str]) -> int:
     given = parse(
         InterpolateOptions, argv, "image-bridge interpolate",
         "Images on the way from one sentence to another. Example:\n\n"
-        '  image-bridge interpolate runs/a "a red circle" "a blue square" --steps 12 --out walk.gif',
+        '  image-bridge interpolate runs/a "a red circle" "a blue square" --steps 12 --out walk.gif\n'
+        "  image-bridge interpolate runs/dcgan --seed 3 --last-seed 8 --out walk.png",
     )  # fmt: skip
     positive(given, "batch")
     _check_ranges(given.scale, given.seed, given.last_seed or 0)
@@ -205,15 +231,36 @@ def interpolate(argv: list[str]) -> int:
     from ..grids import strip, walk
 
     pipe = _pipeline(given.run, given.device)
+    first, last, last_seed = _ends(pipe, given)
     moving = target.suffix == ".gif"
     scale = given.scale or max(1, (128 if moving else 64) // pipe.size)
     _fits(given.steps, pipe.size * scale, "give a smaller --steps or --scale")
-    start, end = (None if seed is None else torch.Generator().manual_seed(seed) for seed in (given.seed, given.last_seed))
-    vectors, noise = pipe.between(given.first, given.last, given.steps, start, end, given.truncation, given.deterministic)
+    start, end = (None if seed is None else torch.Generator().manual_seed(seed) for seed in (given.seed, last_seed))
+    vectors, noise = pipe.between(first, last, given.steps, start, end, given.truncation, given.deterministic)
     images = list(_shown(pipe.draw(vectors, noise, given.batch), given.steps, given.batch))
-    _save(target, (walk if moving else strip)(images, given.first, given.last, scale))
+    _save(target, (walk if moving else strip)(images, first, last, scale))
     _tell(target, given.steps, given)
     return 0
+
+
+def _ends(pipe: TextToImage, given: InterpolateOptions) -> tuple[str, str, int | None]:
+    """What the first and the last image are of, and the seed of the last; None where the noise does not change.
+
+    Raises:
+        UserError: the ends are not what the run is told.
+    """
+    from ..captions import ClassNames
+
+    if isinstance(pipe.encoder, ClassNames) and not pipe.encoder.words:
+        if given.first is not None:
+            raise UserError(f"{given.run} is told nothing, so its noise alone can change; give --seed and --last-seed, no text")
+        return "", "", given.seed + 1 if given.last_seed is None else given.last_seed
+    if given.first is None or given.last is None:
+        missing = "FROM" if given.first is None else "TO"
+        raise UserError(
+            f"{missing} is missing; expected image-bridge interpolate RUN FROM TO, sentences or classes as it is told"
+        )
+    return given.first, given.last, given.last_seed
 
 
 def _save(target: Path, picture: Any) -> None:

