@@ -4,8 +4,8 @@
     python scripts/reproduce_family.py dcgan wgan_gp --minutes 2 --out runs/quick
 
 Debian's package dataset-fashion-mnist has the images; --source names another folder of idx files. A run that is there is not
-trained again. Each gives a grid, RUN/grid.png; a table of all is printed, and written to table.md: steps, KID and Fréchet distance in
-the features of a classifier of the real images beside the floor, how alike samples are, how often the class asked for is seen.
+trained again. Each gives a grid, RUN/grid.png. A table of all is printed, and written to table.md: steps, KID and Fréchet
+distance in the features of a classifier of the real images, how alike samples are, how often the class asked for is seen.
 """
 
 from __future__ import annotations
