@@ -126,11 +126,15 @@ def test_fashion_mnist(tmp_path):
     r = np.random.default_rng(0)
     for prefix, n in (("train", 6), ("t10k", 3)):
         idx(source / f"{prefix}-images-idx3-ubyte", r.integers(0, 256, (n, 28, 28), dtype=np.uint8))
-        idx(source / f"{prefix}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8))
+        idx(
+            source / f"{prefix}-labels-idx1-ubyte",
+            np.arange(10 - n, 10, dtype=np.uint8) if n == 3 else np.arange(n, dtype=np.uint8),
+        )
     assert fashion_mnist.build(out, str(source), 4, quiet) == 7
     data = ImageData(out)
     assert data.held_out.tolist() == [False] * 4 + [True] * 3
     assert data.captions[3][0] == "a dress"
+    assert data.captions[6][:2] == ["an ankle boot", "a picture of an ankle boot"]
     (source / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1\0\0\0\7abc")
     with pytest.raises(UserError, match="cut short"):
         fashion_mnist.build(out, str(source), 0, quiet)

@@ -17,7 +17,7 @@ PLACE = "/usr/share/datasets/fashion-mnist"
 CLASSES = (
     "t-shirt", "pair of trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
-TEMPLATES = ("a {}", "a picture of a {}", "a grey {} on black")
+TEMPLATES = ("{a} {name}", "a picture of {a} {name}", "a grey {name} on black")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -69,7 +69,8 @@ def build(out: Path, source: str, images: int, tell: Callable[[int, int], None])
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(picture).save(out / name, compress_level=1)
                 what = CLASSES[label]
-                yield Row(name, [t.format(what) for t in TEMPLATES], {"class": what}, split, "MIT")
+                a = "an" if what[0] in "aeiou" else "a"
+                yield Row(name, [t.format(a=a, name=what) for t in TEMPLATES], {"class": what}, split, "MIT")
                 done += 1
                 tell(done, total)
 
