@@ -23,7 +23,7 @@ from typing import Any
 PLAIN = "--size 28 --channels 1"
 METHODS = {
     "gan": PLAIN, "dcgan": PLAIN, "wgan": PLAIN, "wgan_gp": PLAIN, "sngan": PLAIN, "infogan": PLAIN, "vaegan": PLAIN,
-    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000", "cgan": "--size 32 --text labels",
+    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000 --width 64", "cgan": "--size 32 --text labels",
 }  # fmt: skip
 WIDTHS = {name: "--width 32 --d-width 32" for name in METHODS if name not in ("gan", "pggan")}
 
