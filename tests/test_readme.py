@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 
@@ -30,6 +31,7 @@ README = (ROOT / "README.md").read_text()
 def test_the_python_runs(corpus, text, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_of("mle", corpus, tmp_path / "runs/demo")
+    shutil.copytree(corpus.path, tmp_path / "runs/demo/data", dirs_exist_ok=True)
     run_of("quickthought", corpus, tmp_path / "runs/skip")
     tuned = ["--data", text, "--run", "runs/tuned", "--generator", gpt2(tmp_path / "gpt2"), "--epochs", "1", "--lora", "2"]
     assert command("train", "mle", *tuned) == 0
@@ -46,6 +48,7 @@ def test_the_python_runs(corpus, text, tmp_path, capsys, monkeypatch):
             exec(code, found)
     assert [image.size for image in found["images"]] == [(16, 16)] * 4
     assert type(found["model"]).__name__ == "GPT2LMHeadModel"
+    assert next(iter(found["rows"]))["ids"]
     told = capsys.readouterr().out
     assert told.count("tensor(") >= 2
     assert told.count("'generated_text': 'The city") == 3
