@@ -36,8 +36,9 @@ from textgan.runtime.workers import fold
 from textgan.tokenizers import Tokenizer
 from textgan.tokenizers import train as train_tokenizer
 
-from ..blocks import FEATURES, Trunk, scales
+from ..blocks import FEATURES, Trunk
 from ..captions import NewEncoder, TextEncoder, TrainedEncoder
+from ..game import one_size
 from ..images import ImageData
 from ..objectives import joint_embedding
 from ..pairs import TrainingImages
@@ -114,6 +115,7 @@ class Joint:
     Config = JointConfig
     fed: ClassVar = "captions"
     data_defaults: Mapping[str, Any] = {"text": "new"}
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: JointConfig, images: TrainingImages, workers: Workers, encoder: TextEncoder) -> None:
         c = self.config = config
@@ -139,17 +141,7 @@ class Joint:
         for ids, row in zip(self.ids, rows, strict=True):
             ids[: len(row) + 1] = [*row, self.tokenizer.eos]
         self.first = np.cumsum([0, *(len(some) for some in images.data.captions)])
-        self._order: tuple[int, np.ndarray] | None = None
-
-    @staticmethod
-    def sizes(config: JointConfig) -> list[int]:
-        """The size at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the network can have.
-        """
-        scales(config.size)
-        return [config.size]
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None  # an epoch, its order, the caption of each image
 
     @staticmethod
     def new_encoder(config: JointConfig, data: ImageData) -> SentenceEncoder:
@@ -197,10 +189,10 @@ class Joint:
             if not place:
                 self.embedding.order.copy_(torch.from_numpy(self.grouped(epoch)))
                 self.workers.broadcast([self.embedding.order])
-            self._order = epoch, self.embedding.order.cpu().numpy()
+            self._order = epoch, self.embedding.order.cpu().numpy(), self.drawn(epoch)
         start = place * self.config.batch + self.workers.rank * self.local
         chosen = self._order[1][np.arange(start, start + self.local) % len(self._order[1])]
-        return self.images.chosen[chosen], self.drawn(epoch)[chosen]
+        return self.images.chosen[chosen], self._order[2][chosen]
 
     def drawn(self, epoch: int) -> np.ndarray:
         """One caption (n,) of each image to train on."""
@@ -251,8 +243,10 @@ class Joint:
 
     def sample(self, n: int) -> bytes:
         """A picture: held-out captions, their own image, and those that are nearest to them."""
+        if not self.workers.main:
+            return b""
         images, scores = self.judged()
-        return nearest_images(self.images, images, scores.T, self.config.size) if self.workers.main else b""
+        return nearest_images(self.images, images, scores.T, self.config.size)
 
 
 def groups(near: np.ndarray) -> list[np.ndarray]:

@@ -54,19 +54,13 @@ class ImageOptions:
 
 
 @dataclass(frozen=True)
-class PairOptions:
+class PairOptions(ImageOptions):
     """Images with captions, and what turns captions into vectors."""
 
-    data: str = ""
-    """Folder of images with captions (metadata.jsonl), such as `image-bridge data` writes. Must be given."""
     text: str = "bow"
     """What turns captions into vectors: bow (the words they have), labels (the attributes instead of captions), words:VECTORS,
     a run of quickthought, skipthought or joint, a folder of sentence-transformers, or a .npy of vectors, one a caption. `train
     joint` trains the encoder of such a run further, or a new one."""
-    strict: bool = False
-    """Refuse damaged images, instead of skipping them with a count."""
-    processes: int = 0
-    """Processes that read images the first time; 0 for as many as there are cores."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +206,7 @@ def _new_run(path: Path) -> Iterator[None]:
 def _images(
     algorithm: Any,
     config: Any,
-    given: PairOptions | ImageOptions,
+    given: ImageOptions,
     options: RunOptions,
     workers: Any,
     encoder_for: Callable[[Any], Any],
@@ -383,7 +377,7 @@ def resume(argv: list[str]) -> int:
     return _go_on(Path(given.run), algorithm, data, parts["config"], parts["train"], start_workers(parts["train"]))
 
 
-def _go_on(path: Path, algorithm: Any, data: PairOptions | ImageOptions, config: Any, options: RunOptions, workers: Any) -> int:
+def _go_on(path: Path, algorithm: Any, data: ImageOptions, config: Any, options: RunOptions, workers: Any) -> int:
     """Train a run that was begun to its end, with the encoder that lies in it."""
     from ..captions import FILE, load_encoder
 
