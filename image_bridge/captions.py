@@ -296,6 +296,14 @@ def load_encoder(spec: str, data: ImageData | None = None) -> TextEncoder:
     )
 
 
+def saved_kind(folder: Path) -> str:
+    """What kind of encoder ``save`` wrote into a folder; nothing where that cannot be read, which who loads it says."""
+    try:
+        return str(json.loads((folder / FILE).read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _saved(path: Path) -> TextEncoder:
     saved = json.loads((path / FILE).read_text(encoding="utf-8"))
     if saved["kind"] == "bow":

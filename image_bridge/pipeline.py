@@ -10,7 +10,6 @@ other prompts. Images are therefore the same as well, up to the rounding of floa
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from torch import Tensor
 from textgan.errors import UserError
 from textgan.runtime import newest
 
-from .captions import FILE, BagOfWords, ClassNames, TextEncoder, WordMean, load_encoder, split_words
+from .captions import FILE, BagOfWords, ClassNames, TextEncoder, WordMean, load_encoder, saved_kind, split_words
 from .generators import Generator, load_generator
 
 LONGEST = 2000  # characters of a prompt; more is a mistake
@@ -66,11 +65,7 @@ def generator_folder(path: Path | str) -> Path:
 
 def takes_sentences(folder: Path) -> bool:
     """Whether the generator in a folder is told sentences, and not a class, or nothing."""
-    try:
-        kind = json.loads((folder / "text" / FILE).read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return True  # the pipeline says what is wrong
-    return bool(kind != "classes")
+    return saved_kind(folder / "text") != "classes"
 
 
 def spherical(a: Tensor, b: Tensor, t: float) -> Tensor:

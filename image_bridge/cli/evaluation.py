@@ -149,16 +149,12 @@ def _run_of(path: Path) -> Path | None:
 
 def _generator(given: EvaluateOptions, saved: dict[str, Any]) -> tuple[Any, Any, Path]:
     """The generator, its encoder, and its folder."""
-    from ..captions import FILE, load_encoder
+    from ..captions import load_encoder, saved_kind
     from ..generators import load_generator
     from ..pipeline import TextToImage, generator_folder
 
     folder = generator_folder(given.run)
-    try:
-        kind = json.loads((folder / "text" / FILE).read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind = ""  # the pipeline says what is wrong
-    if kind == "given":  # vectors came without an encoder; they lie where they lay
+    if saved_kind(folder / "text") == "given":  # vectors came without an encoder; they lie where they lay
         return load_generator(folder), load_encoder(saved["text"] if "text" in saved else str(folder / "text")), folder
     pipe = TextToImage.from_pretrained(folder)
     return pipe.G, pipe.encoder, folder
