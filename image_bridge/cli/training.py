@@ -350,7 +350,7 @@ def _fit_encoder(path: Path, made: Any, options: RunOptions, workers: Any) -> in
         for config in folder.rglob("config.json"):
             made.tokenizer.save(config.parent)
 
-    use = f"`image-bridge train cgan --text {path}` draws from its vectors, `textgan nearest {path} TEXT --among FILE` searches with them"
+    use = f"`image-bridge train cgan --text {path}` draws from its vectors, `textgan nearest {path} TEXT --among FILE` searches"
     return to_the_end(made, path, options, workers, "image-bridge", use, evaluate=made.evaluate, finish=finish)
 
 
