@@ -20,7 +20,7 @@ from image_bridge.preview import PlainPreview, Preview, Previewed, TranslationPr
 from textgan.runtime import Run, Workers, fit
 
 SMALL = {"size": 8, "channels": 1, "steps": 6, "batch": 8, "noise": 6, "width": 4, "d_width": 4}
-DOMAINS = {"label": "size", "size": 16, "epochs": 2, "batch": 8, "width": 4, "d_width": 4}
+DOMAINS = {"label": "size", "size": 16, "epochs": 1, "batch": 8, "width": 4, "d_width": 4}
 TINY = {
     "cgan": {"size": 16, "steps": 6, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4, "variety": 0.1},
     "stackgan": {

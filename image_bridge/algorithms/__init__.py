@@ -43,8 +43,9 @@ SUMMARIES = {
 
 
 def fed(algorithm: Any) -> str:
-    """What an algorithm trains on: "pairs" of images and captions' vectors, or "images", alone or with their "captions",
-    "classes" or "domains".
+    """What an algorithm trains on: "pairs" of images and captions' vectors, or images, with something of theirs or alone.
+
+    "captions", "classes" and "domains" are what goes with them, "images" is nothing.
     """
     return str(getattr(algorithm, "fed", "pairs"))
 
