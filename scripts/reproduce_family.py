@@ -26,7 +26,8 @@ import psutil
 PLAIN = "--size 28 --channels 1"
 METHODS = {
     "gan": PLAIN, "dcgan": PLAIN, "wgan": PLAIN, "wgan_gp": PLAIN, "sngan": PLAIN, "infogan": PLAIN, "vaegan": PLAIN,
-    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000 --width 64", "cgan": "--size 32 --text labels",
+    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000 --width 64",
+    "cgan": f"{PLAIN} --text labels --condition planes --interpolation 0",
 }  # fmt: skip
 WIDTHS = {name: "--width 32 --d-width 32" for name in METHODS if name not in ("gan", "pggan")}
 
