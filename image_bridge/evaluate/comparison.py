@@ -96,7 +96,8 @@ def attribute_figures(
     seen = {"model": (scores["model"], texts), "real": (scores["real"], real_texts)}
     blind = unseen(attribute_table(judge, real_texts.wanted, scores["real"]))
     tables = {side: attribute_table(judge, told.wanted, found, blind) for side, (found, told) in seen.items()}
-    values = {side: by_value(judge, told.wanted, found) for side, (found, told) in seen.items()}
+    sides = {side: by_value(judge, told.wanted, found) for side, (found, told) in seen.items()}
+    values = {name: {side: rows.get(name, {}) for side, rows in sides.items()} for name in sides["model"]}
     merged: dict[str, Figures] = {}
     for name, row in tables["model"].items():
         beside = tables["real"].get(name, {})

@@ -55,16 +55,17 @@ def lined_up(rows: Sequence[Sequence[str]]) -> str:
 
 
 def table(judged: dict[str, Any]) -> str:
-    """What ``compare`` found, as two tables and what must be known to read them."""
+    """What ``compare`` found, as tables and what must be known to read them."""
     model, real, out = judged["model"], judged["real"], ""
     told = judged["told"]
+    rows: list[tuple[str, ...]]
     if judged["attributes"]:
         head = "named by captions" if told == "captions" else "told"
         rows = [(head, "samples", "real images", "other captions", "commonest", "one of", "judged")]
         for name, row in judged["attributes"].items():
             cells = [cell(key, row) for key in ("model", "real", "exchanged", "commonest", "one_of")]
             shown = "all that is named" if name == "all" else f"({name})" if name in judged["unseen"] else name
-            rows.append((shown, *cells, f"{row['judged']:,.0f}"))  # type: ignore[arg-type]
+            rows.append((shown, *cells, f"{row['judged']:,.0f}"))
         out += lined_up(rows) + "\n"
     if judged["modes"]:
         rows = [("values shown", "samples", "real images", "KL of samples", "of real images", "classifier's accuracy")]
