@@ -171,7 +171,7 @@ def _cost(one: Opened, run: Path, device: str) -> Cost:
         raise UserError(f"{file} is missing or damaged; expected a whole checkpoint; name another one of {run}") from error
     rows = [[row for row in logged(run / name, []) if row["step"] <= steps] for name in ("metrics.jsonl", "timing.jsonl")]
     images, seconds = (part[-1].get(key) if part else None for part, key in zip(rows, ("samples_seen", "time"), strict=True))
-    others = {name: parameters(weights) for name, weights in networks.items() if not name.startswith("generator")}
+    others = {n: parameters(weights) for n, weights in networks.items() if n != "generator" and not n.endswith("_now")}
     return Cost(steps, images, seconds, device, sum(p.numel() for p in one.G.parameters()), others)
 
 

@@ -112,8 +112,8 @@ def _notes(all_of: Compared) -> Iterable[str]:
                           if row["seen"] and row["accuracy"] is not None)  # fmt: skip
         yield (
             f"Values shown: how many values of attributes have {COVERED:g} or more of their share in training images among "
-            "samples. KL: from the shares in training images to those in samples, the mean over attributes. A classifier of the training "
-            f"images sees them; how often it is right about held-out ones: {names or 'it sees none'}."
+            "samples. KL: from the shares in training images to those in samples, the mean over attributes. A classifier of "
+            f"training images sees them; how often it is right about held-out ones: {names or 'it sees none'}."
         )
         if any("accuracy" in f["model"] for f in all_of.found):
             yield (
