@@ -26,6 +26,8 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies
+  image-bridge compare RUN RUN ...
+                                   one HTML page: figures beside real images, cost, losses, samples of the same noise
   image-bridge ui RUN              a page in the browser: captions to images, a slider between two, trainings
   image-bridge completion bash     a script with which the shell completes all this; or zsh
 
@@ -35,7 +37,7 @@ Try it:
 
 Options of a command: image-bridge COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate", "ui", "completion")
+COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate", "compare", "ui", "completion")
 
 
 def main(argv: list[str] | None = None) -> None:
