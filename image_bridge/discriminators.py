@@ -150,6 +150,36 @@ class Discriminator(nn.Module):
         return self.judge(self.features(x))
 
 
+class PatchDiscriminator(nn.Module):
+    """A score for every patch of an image (pix2pix, Isola et al., CVPR 2017, appendix 6.1.2).
+
+    Args:
+        size: width and height of an image.
+        channels: of an image.
+        width: channels at half the size; twice as many after each layer, up to eight times.
+        layers: that halve the image; three see patches of 70 x 70 pixels (C64-C128-C256-C512).
+
+    Raises:
+        ValueError: the layers leave too little of the image.
+    """
+
+    def __init__(self, size: int, channels: int, width: int, layers: int = 3) -> None:
+        super().__init__()
+        if layers < 1 or size >> layers < 4:
+            raise ValueError(f"--d-layers must be 1 or more and leave 4 x 4 of --size {size}; received {layers}")
+        widths = [width * min(8, 2**k) for k in range(layers + 1)]
+        parts: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for k, (a, b) in enumerate(itertools.pairwise(widths)):
+            parts += [nn.Conv2d(a, b, 4, 2 if k < layers - 1 else 1, 1, bias=False), nn.InstanceNorm2d(b), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (B, 1, s, s) of the patches of images (B, C, S, S)."""
+        scores: Tensor = self.layers(x).float()
+        return scores
+
+
 def linear(inputs: int, outputs: int, norm: Norm, bias: bool = True) -> nn.Module:
     """A linear layer, spectrally normalised where the others are."""
     layer = nn.Linear(inputs, outputs, bias)

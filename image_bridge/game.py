@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from textgan.runtime import EMA, Stage, Workers
+from textgan.runtime import EMA, Player, Stage, Workers
 
 from .blocks import start
 
@@ -52,3 +52,10 @@ def follow(average: EMA[Any], decay: float, i: int) -> None:
     """Move the mean of G after G's step ``i``; its decay grows to ``decay``, so that the first networks are soon forgotten."""
     average.decay = min(decay, (1 + i) / (10 + i))
     average.update()
+
+
+def decay(players: Sequence[Player], rate: float, i: int, steps: int) -> None:
+    """The learning rate of a game's turn ``i``: ``rate`` over the first half, then down to 0 in a straight line (CycleGAN)."""
+    for player in players:
+        for group in player.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, 2 * (1 - i / steps))

@@ -206,6 +206,25 @@ class ImageData:
             raise UserError(f"all images of {self.path} have the {label} {words[0]}; expected two classes or more")
         return numbers, tuple(words)
 
+    def domains(self, label: str, wanted: str = "") -> tuple[str, ...]:
+        """What the domains are called by the attribute ``label``: all of its values, or those that ``wanted`` has between commas.
+
+        Raises:
+            UserError: there is no such attribute or value, or fewer than two are wanted.
+        """
+        if label not in self.attributes:
+            known = f"one of {', '.join(self.attributes)}" if self.attributes else "images with attributes, which these have not"
+            raise UserError(f"--label {label} names no attribute of {self.path}; expected {known}")
+        words = self.attributes[label][1]
+        names = tuple(dict.fromkeys(name.strip() for name in wanted.split(",") if name.strip())) or tuple(words)
+        if unknown := [name for name in names if name not in words]:
+            raise UserError(
+                f"--domains: no image of {self.path} has the {label} {unknown[0]!r}; expected some of {', '.join(words)}"
+            )
+        if len(names) < 2:
+            raise UserError(f"expected two domains or more; received {', '.join(names)}; {self.path} has {', '.join(words)}")
+        return names
+
     def usable(self, held_out: bool) -> np.ndarray:
         """Numbers of the images to train on, or of those held out, without the damaged."""
         whole = np.ones(len(self), dtype=bool)

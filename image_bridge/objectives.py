@@ -35,6 +35,11 @@ def d_loss(real: Tensor, fake: Tensor, game: Game, smooth: float = 1.0) -> Tenso
     return right.mean() + towards(fake, False, game).mean()
 
 
+def least_squares(scores: Tensor, target: float) -> Tensor:
+    """How far scores are from what they should be, squared, on average (LSGAN, Mao et al., ICCV 2017, eq. 9)."""
+    return (scores.float() - target).square().mean()
+
+
 def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:
     """A lower bound of the mutual information of images and a categorical code, in nats: log q(c|x) + H(c) (InfoGAN, eq. 4).
 

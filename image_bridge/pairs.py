@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,21 @@ class TrainingImages:
         """Minibatches of images of this size; with the classes that the attribute ``label`` says, where one is named."""
         return ImageBatches(self, self.pixels[size], batch, channels, self.data.classes(label)[0] if label else None)
 
+    def domains(self, label: str, names: Sequence[str], size: int, batch: int) -> list[ImageBatches]:
+        """Minibatches of images of each domain, each in an order of its own; the attribute ``label`` says which is of which.
+
+        Raises:
+            UserError: a domain has fewer than two images to train on.
+        """
+        numbers, words = self.data.attributes[label]
+        found = []
+        for k, name in enumerate(names):
+            own = self.chosen[numbers[self.chosen] == words.index(name)]
+            if len(own) < 2:
+                raise UserError(f"{self.data.path} has {len(own)} images of {label} {name} to train on; expected two or more")
+            found.append(ImageBatches(self, self.pixels[size], batch, 3, None, own, fold(self.seed, 5, k)))
+        return found
+
 
 class ImageBatches:
     """``batches[i]`` is the i-th minibatch of this process: images (B, C, S, S) in [-1, 1], C of 3, or 1 for their grey.
@@ -95,21 +111,27 @@ class ImageBatches:
         batch: images a step, over all processes.
         channels: 3, or 1.
         kinds: (N,) the class of each, where they have one.
+        chosen: numbers of the images; all that are trained on when absent.
+        seed: decides the order; the source's when absent.
     """
 
-    def __init__(self, source: TrainingImages, pixels: Pixels, batch: int, channels: int, kinds: np.ndarray | None) -> None:
+    def __init__(
+        self, source: TrainingImages, pixels: Pixels, batch: int, channels: int, kinds: np.ndarray | None,
+        chosen: np.ndarray | None = None, seed: int | None = None,
+    ) -> None:  # fmt: skip
         self.source, self.pixels, self.channels, self.kinds = source, pixels, channels, kinds
-        self.order = Batches(lambda i: i, len(source.chosen), batch, source.seed, source.workers)
+        self.chosen = source.chosen if chosen is None else chosen
+        self.order = Batches(lambda i: i, len(self.chosen), batch, source.seed if seed is None else seed, source.workers)
         self.per_epoch = self.order.per_epoch
 
     def __getitem__(self, i: int) -> Tensor:
-        x = self.pixels(self.source.chosen[self.order.indices(i)])
+        x = self.pixels(self.chosen[self.order.indices(i)])
         return x if self.channels == x.shape[1] else x.mean(1, keepdim=True)
 
     def labels(self, i: int) -> Tensor:
         """The classes (B,) of the same images."""
         assert self.kinds is not None
-        found = torch.from_numpy(self.kinds[self.source.chosen[self.order.indices(i)]])
+        found = torch.from_numpy(self.kinds[self.chosen[self.order.indices(i)]])
         return found.to(self.source.workers.device, non_blocking=True)
 
 

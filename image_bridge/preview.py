@@ -17,7 +17,7 @@ from textgan.runtime.batches import permuted
 from textgan.runtime.workers import fold
 
 from .captions import ClassNames
-from .generators import Generator
+from .generators import Generator, Translator
 from .grids import grid
 from .pairs import PairData, TrainingImages
 
@@ -87,6 +87,46 @@ class PlainPreview:
         return _picture(rows, self.captions, ["real"] if self.names.words else [])
 
 
+class TranslationPreview:
+    """Grids of what a translator makes of some held-out images: a row an image, then as each other domain, then on the way back.
+
+    Args:
+        images: that are trained on; they are shown where none are held out.
+        names: the domains.
+        seed: decides which are shown.
+    """
+
+    def __init__(self, images: TrainingImages, names: ClassNames, seed: int) -> None:
+        self.workers, self.names, data = images.workers, names, images.data
+        numbers, words = data.attributes[names.label]
+        held_out = data.usable(held_out=True)
+        self.chosen, self.source = [], []
+        for k, name in enumerate(names.words[:ROWS]):
+            of_all, held = (some[numbers[some] == words.index(name)] for some in (images.chosen, held_out))
+            own = held if len(held) else of_all
+            places = permuted(np.arange(max(1, ROWS // len(names.words))) % len(own), len(own), fold(seed, 3, k))
+            self.chosen += own[places].tolist()
+            self.source += [k] * len(places)
+        self.real = images.pixels[max(images.pixels)].packed[np.array(self.chosen)]
+        self.captions = [names.words[k] for k in self.source]
+
+    def draw(self, G: Translator) -> bytes:
+        """A PNG file of what ``G`` makes of them."""
+        x = torch.from_numpy(self.real).to(self.workers.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        source = torch.tensor(self.source, device=self.workers.device)
+        targets = [self.names.words.index(name) for name in G.config.targets][:COLUMNS]
+        rows = [[image] for image in self.real]
+        with frozen(G):
+            for target in targets:
+                made = G.translate(x, source, torch.full_like(source, target))
+                back = _drawn(G.translate(made, torch.full_like(source, target), source))
+                for row, image, again, k in zip(rows, _drawn(made), back, self.source, strict=True):
+                    blank = np.full_like(image, 255)
+                    row += [blank, blank] if k == target else [image, again if k in targets else blank]
+        headings = ["real", *(word for k in targets for word in (self.names.words[k], "and back"))]
+        return _picture(rows, self.captions, headings)
+
+
 def _drawn(x: Tensor) -> np.ndarray:
     """Images (n, 3, S, S) in [-1, 1] as bytes (n, S, S, 3)."""
     found: np.ndarray = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -128,11 +168,11 @@ class Previewed:
 
     Args:
         algorithm: has ``players``, ``kept`` with a "generator", and ``stages()``.
-        preview: a Preview or a PlainPreview, which draws the grid.
+        preview: draws the grid.
         grids: about how many are drawn over the whole training.
     """
 
-    def __init__(self, algorithm: Any, preview: Preview | PlainPreview, grids: int) -> None:
+    def __init__(self, algorithm: Any, preview: Preview | PlainPreview | TranslationPreview, grids: int) -> None:
         self.algorithm, self.preview, self.grids = algorithm, preview, grids
         self.players: Mapping[str, Player] = algorithm.players
         self.kept: Mapping[str, nn.Module] = algorithm.kept

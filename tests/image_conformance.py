@@ -16,10 +16,11 @@ from image_bridge.blocks import BatchNorm2d
 from image_bridge.captions import CaptionVectors, ClassNames, load_encoder
 from image_bridge.images import ImageData
 from image_bridge.pairs import PairData, TrainingImages
-from image_bridge.preview import PlainPreview, Preview, Previewed
+from image_bridge.preview import PlainPreview, Preview, Previewed, TranslationPreview
 from textgan.runtime import Run, Workers, fit
 
 SMALL = {"size": 8, "channels": 1, "steps": 6, "batch": 8, "noise": 6, "width": 4, "d_width": 4}
+DOMAINS = {"label": "size", "size": 16, "epochs": 1, "batch": 8, "width": 4, "d_width": 4}
 TINY = {
     "cgan": {"size": 16, "steps": 6, "batch": 8, "noise": 6, "code": 5, "width": 4, "d_width": 4, "variety": 0.1},
     "stackgan": {
@@ -37,6 +38,7 @@ TINY = {
     "acgan": {**SMALL, "label": "colour", "lr": 0.01},
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
+    "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
@@ -65,8 +67,19 @@ def build(name, folder, seed=0, workers=None, **changes):
 def preview(made, images, seed):
     if fed(made) == "pairs":
         return Preview(images, seed)
+    if fed(made) == "domains":
+        return TranslationPreview(images, ClassNames(made.config.label, made.kept["generator"].config.domains), seed)
     label = made.config.label if fed(made) == "classes" else ""
     return PlainPreview(images, ClassNames(label, images.data.classes(label)[1]) if label else ClassNames(), seed)
+
+
+def drawn(G, r):
+    """Images of a generator, or what a translator makes of some."""
+    if hasattr(G, "translate"):
+        targets = torch.tensor([G.config.domains.index(name) for name in G.config.targets])
+        x, source = torch.rand(3, 3, G.config.size, G.config.size, generator=r), torch.zeros(3, dtype=torch.long)
+        return G.translate(2 * x - 1, source, targets[torch.arange(3) % len(targets)])
+    return G.images(*(torch.randn(3, n, generator=r) for n in (G.config.text, G.config.noise)))
 
 
 def train(name, folder, path, until=None, seed=0, workers=None, precision="fp32", **changes):

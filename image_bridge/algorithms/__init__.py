@@ -22,6 +22,7 @@ ALGORITHMS = {
     "infogan": "image_bridge.algorithms.infogan:InfoGAN",
     "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
     "pggan": "image_bridge.algorithms.pggan:PGGAN",
+    "cyclegan": "image_bridge.algorithms.cyclegan:CycleGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -36,12 +37,16 @@ SUMMARIES = {
     "infogan": "images alone: codes in the noise that can be read from the image (InfoGAN, Chen et al., 2016)",
     "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
     "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
+    "cyclegan": "images of one domain into another, from unpaired images (CycleGAN, Zhu et al., 2017)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 
 
 def fed(algorithm: Any) -> str:
-    """What an algorithm trains on: "pairs" of images and captions' vectors, or images with "captions", "classes", or "images"."""
+    """What an algorithm trains on: "pairs" of images and captions' vectors, or images, with something of theirs or alone.
+
+    "captions", "classes" and "domains" are what goes with them, "images" is nothing.
+    """
     return str(getattr(algorithm, "fed", "pairs"))
 
 

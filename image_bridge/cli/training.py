@@ -98,7 +98,8 @@ def train(argv: list[str]) -> int:
     kind = options_for(algorithm)
     argv, default = from_config(argv[1:], name, kind)
     text = {"pairs": " --text bow", "classes": " --label colour"}.get(fed(algorithm), "")
-    example = f"image-bridge train {name} --data shapes{text} --run runs/a"
+    folder = "faces" if fed(algorithm) == "domains" else "shapes"
+    example = f"image-bridge train {name} --data {folder}{text} --run runs/a"
     description = f"{SUMMARIES.get(name, name)}. Example:\n\n  {example}"
     chosen: Any = parse(kind, argv, f"image-bridge train {name}", description, default)
     given: RunOptions = chosen.train
@@ -118,7 +119,7 @@ def options_for(algorithm: Any) -> Any:
     from ..algorithms import fed
 
     kind = fed(algorithm)
-    data = ImageOptions() if kind in ("images", "classes") else PairOptions(**getattr(algorithm, "data_defaults", {}))
+    data = ImageOptions() if kind in ("images", "classes", "domains") else PairOptions(**getattr(algorithm, "data_defaults", {}))
     return options_of(data=data, train=RunOptions() if kind == "captions" else TrainOptions(), config=algorithm.Config())
 
 
@@ -137,6 +138,8 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
         data = dataclasses.replace(data, text=_placed(data.text))
 
     def encoder_for(read: Any) -> Any:
+        if fed(algorithm) == "domains":
+            return ClassNames(chosen.config.label, read.domains(chosen.config.label, chosen.config.domains))
         if not isinstance(data, PairOptions):
             label = chosen.config.label if fed(algorithm) == "classes" else ""
             return ClassNames(label, read.classes(label)[1]) if label else ClassNames()
@@ -145,6 +148,8 @@ def _start(name: str, algorithm: Any, chosen: Any, path: Path) -> int:
         return load_encoder(data.text, read)
 
     images, encoder = _images(algorithm, chosen.config, data, options, workers, encoder_for)
+    if isinstance(options, TrainOptions) and options.figures and fed(algorithm) == "domains":
+        raise UserError("--figures judges images that are drawn from nothing; leave it out, and see `image-bridge evaluate RUN`")
     if isinstance(options, TrainOptions) and options.figures and not (images.data.attributes or all(images.data.captions)):
         raise UserError(f"--figures: {data.data} has neither attributes nor captions to train a judge on; leave --figures out")
     made = _made(algorithm, chosen.config, images, encoder, options, workers)
@@ -243,7 +248,7 @@ def _images(
         facts = _facts(found[0])
         told = f"images to train on: {facts['train']:,}; held out: {facts['test']:,}"
         told += f"; captions: {facts['captions']:,}" if kind in ("pairs", "captions") else ""
-        told += f"; classes: {len(found[1].words)}" if kind == "classes" else ""
+        told += f"; {kind}: {len(found[1].words)}" if kind in ("classes", "domains") else ""
         say(told + (f"; vectors of {facts['dimension']:,} numbers" if "dimension" in facts else ""))
         return found
 
@@ -321,7 +326,7 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     if fed(made) == "captions":
         return _fit_encoder(path, made, options, workers)
     from ..evaluate import figures
-    from ..preview import PlainPreview, Preview, Previewed
+    from ..preview import PlainPreview, Preview, Previewed, TranslationPreview
 
     assert isinstance(options, TrainOptions)
     paired = fed(made) == "pairs"
@@ -336,10 +341,13 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
             figures(made.kept["generator"], images, 1, names=names, tell=lambda what, done, total: tell(done, total))
-    preview: Any = Preview(images, options.seed) if paired else PlainPreview(images, encoder, options.seed)
-    shown = Previewed(made, preview, options.grids)
+    translates, preview = fed(made) == "domains", Preview(images, options.seed) if paired else None
+    kind = TranslationPreview if translates else PlainPreview
+    shown = Previewed(made, preview or kind(images, encoder, options.seed), options.grids)
     words = '"..." ' if paired else ""
     use = f"`image-bridge generate {path} {words}--out a.png` draws"
+    if translates:
+        use = f"`image-bridge translate {path} IMAGES --to {encoder.words[-1]!r} --out FOLDER` translates"
     return to_the_end(
         shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
     )

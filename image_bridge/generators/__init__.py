@@ -3,6 +3,9 @@
 They are all used alike: ``images(vectors, z, eps)`` takes raw sentence vectors (B, D), noise z (B, ``config.noise``) and the
 numbers (B, ``G.eps``) that vary the text's code; without them the same z and text give the same image. For a generator that is
 told a class, the vectors are its one-hot; for one that is told nothing, they hold no numbers.
+
+Those that turn images into images have ``translate(x, source, target)`` instead: images (B, 3, S, S) of the domains with the
+numbers ``source`` (B,) in ``config.domains`` as images of the domains ``target`` (B,), each one of ``config.targets``.
 """
 
 from __future__ import annotations
@@ -16,30 +19,59 @@ from .cgan import CGANConfig, CGANGenerator
 from .plain import PlainConfig, PlainGenerator
 from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
+from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
 
 __all__ = [
-    "CGANConfig", "CGANGenerator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator",
-    "StackGANConfig", "StackGANGenerator", "TreeConfig", "TreeGenerator", "load_generator",
+    "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig",
+    "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig",
+    "TreeGenerator", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
+Translator = DomainTranslator
+GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
+TRANSLATORS = (DomainTranslator,)
 
 
 def load_generator(folder: Path | str) -> Generator:
     """The generator in a folder, whatever its kind.
 
     Raises:
+        UserError: there is none, or it turns images into images.
+    """
+    kind = _kind(Path(folder))
+    for found in GENERATORS:
+        if kind == found.kind:
+            return found.from_pretrained(folder)
+    if is_translator(folder):
+        raise UserError(f"{folder} turns images into images; expected a generator of images; `image-bridge translate` uses it")
+    raise UserError(f"{folder} holds {kind}; expected a generator of images")
+
+
+def load_translator(folder: Path | str) -> Translator:
+    """The generator in a folder that turns images of one domain into another's.
+
+    Raises:
         UserError: there is none.
     """
-    folder = Path(folder)
+    kind = _kind(Path(folder))
+    for found in TRANSLATORS:
+        if kind == found.kind:
+            return found.from_pretrained(folder)
+    raise UserError(f"{folder} turns no images into images; expected a run of cyclegan or another of that family")
+
+
+def is_translator(folder: Path | str) -> bool:
+    """Whether the generator in a folder turns images into images."""
+    return _kind(Path(folder)) in {found.kind for found in TRANSLATORS}
+
+
+def _kind(folder: Path) -> str:
     if not (folder / "model.safetensors").is_file():
         raise UserError(f"{folder} holds no generator; expected a run of image-bridge, or one of its checkpoints")
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/config.json cannot be read; expected what save_pretrained wrote ({error})") from error
-    for found in (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator):
-        if kind == f"textgan-image-{found.kind}":
-            return found.from_pretrained(folder)
-    raise UserError(f"{folder} holds {kind}; expected a generator of images")
+    return str(found).removeprefix("textgan-image-")
