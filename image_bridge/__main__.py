@@ -10,7 +10,7 @@ HELP = """\
 image-bridge turns captions into images with GANs conditioned on sentence vectors, and trains GANs of images alone.
 
   image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
-                                   digits, imagefolder, cub, coco)
+                                   digits, svhn-mnist, imagefolder, cub, coco)
   image-bridge train ALGORITHM --data FOLDER --text ENCODER --run DIR
                                    train (cgan, stackgan, stackgan_v2; joint: an encoder)
   image-bridge train ALGORITHM --data FOLDER --run DIR
