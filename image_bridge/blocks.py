@@ -260,6 +260,31 @@ class Trunk(nn.Module):
         return features
 
 
+class MinibatchDiscrimination(nn.Module):
+    """What D sees in an image, and how alike that is to the others of its minibatch (Salimans et al., 2016, section 3.2).
+
+    The minibatch is that of all processes. An image is compared with itself too, as in the paper, which adds 1 to every sum.
+
+    Args:
+        inputs: numbers that are seen in an image, A.
+        kernels: ways to be alike, B.
+        numbers: of each, C (code: 5).
+    """
+
+    def __init__(self, inputs: int, kernels: int, numbers: int = 5) -> None:
+        super().__init__()
+        self.T = nn.Parameter(torch.randn(inputs, kernels, numbers) / inputs**0.5)  # as long at first as the code's
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(n, A) to (n, A + B): h, and the sum over the minibatch's j of exp(-|M_i - M_j|), M = h T."""
+        M = every = torch.einsum("na,abc->nbc", h, self.T).float()
+        if dist.is_initialized() and (world := dist.get_world_size()) > 1:
+            rows = [M if rank == dist.get_rank() else torch.zeros_like(M) for rank in range(world)]
+            every = world * group_mean(torch.cat(rows))
+        alike = (-(M[:, None] - every).abs().sum(3)).exp().sum(1)  # (n, B)
+        return torch.cat([h, alike.to(h.dtype)], 1)
+
+
 class Standardise(nn.Module):
     """Sentence vectors less their mean over the training captions, divided by their spread; both travel with the network."""
 
