@@ -12,25 +12,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from image_bridge.__main__ import main
-from image_bridge.blocks import MinibatchDiscrimination, start
+from image_bridge.blocks import start
 from image_bridge.captions import ClassNames, load_encoder
 from image_bridge.datasets import digits, shapes
 from image_bridge.discriminators import Discriminator
 from image_bridge.evaluate import judges as judging
 from image_bridge.generators import PlainConfig, PlainGenerator
 from image_bridge.images import ImageData
-from image_bridge.objectives import (
-    d_loss,
-    feature_matching,
-    feature_nll,
-    flipped,
-    information_of_categorical,
-    information_of_continuous,
-)
+from image_bridge.objectives import d_loss, feature_nll, information_of_categorical, information_of_continuous
 from image_bridge.pipeline import TextToImage, generator_folder, takes_sentences
 from image_bridge.progressive import Equalised, larger, normalised, with_deviation
 from textgan.errors import UserError
-from textgan.objectives import gradient_penalty, r1
+from textgan.objectives import gradient_penalty
 
 from .image_conformance import build, weights
 
@@ -77,50 +70,6 @@ def test_label_smoothing_by_hand():
     assert d_loss(real, fake, "bce", 0.9) == pytest.approx(smooth.item(), abs=1e-6)
     assert abs(smooth - plain) > 1e-2
     assert d_loss(real, fake, "hinge") == pytest.approx((0 + 1.5) / 2 + 1.3)
-
-
-def test_a_label_is_flipped_where_its_number_is_below_the_share():
-    real, fake, u = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.19, 0.2, 0.0])
-    a, b = flipped(real, fake, u, 0.2)
-    assert a.tolist() == [-1, 2, -3]
-    assert b.tolist() == [1, -2, 3]
-    p, q = torch.sigmoid(real), torch.sigmoid(fake)
-    by_hand = -(q[0].log() + p[1].log() + q[2].log() + (1 - p[0]).log() + (1 - q[1]).log() + (1 - p[2]).log()) / 3
-    assert d_loss(a, b, "bce") == pytest.approx(by_hand.item(), rel=1e-6)
-    assert d_loss(*flipped(real, fake, u, 0.0), "bce") == d_loss(real, fake, "bce") != d_loss(a, b, "bce")
-
-
-def test_feature_matching_by_hand():
-    real, fake = torch.tensor([[1.0, 2.0], [3.0, 0.0]], requires_grad=True), torch.tensor([[0.0, 4.0]], requires_grad=True)
-    loss = feature_matching(real, fake)
-    assert loss == 2**2 + 3**2
-    loss.backward()
-    assert fake.grad.tolist() == [[-4, 6]]
-    assert real.grad is None
-    assert feature_matching(torch.tensor([[0.0, 4.0], [2.0, 0.0]]), torch.tensor([[1.0, 2.0]])) == 0  # means alone count
-
-
-def test_r1_of_a_linear_and_of_a_square_d():
-    w, x = torch.randn(3 * 4 * 4), torch.randn(5, 3, 4, 4, requires_grad=True)
-    w.requires_grad_()
-    found = r1(x.flatten(1) @ w, x)
-    assert found.item() == pytest.approx(w.norm().item() ** 2 / 2, rel=1e-5)
-    torch.testing.assert_close(torch.autograd.grad(found, w)[0], w.detach())  # through the gradient into D
-    assert r1(x.square().flatten(1).sum(1) / 2, x).item() == pytest.approx(x.square().sum().item() / 10, rel=1e-5)
-
-
-def test_minibatch_discrimination_against_a_loop_over_pairs():
-    block = MinibatchDiscrimination(6, 4, 3)
-    h = torch.randn(5, 6)
-    by_hand = torch.zeros(5, 4)
-    for i, j, b in itertools.product(range(5), range(5), range(4)):
-        by_hand[i, b] += math.exp(-sum(abs((h[i] - h[j]) @ block.T[:, b, c]).item() for c in range(3)))
-    found = block(h)
-    assert torch.equal(found[:, :6], h)
-    torch.testing.assert_close(found[:, 6:], by_hand, rtol=1e-5, atol=1e-6)
-    alike = block(h[:1].expand(5, -1))[:, 6:]
-    torch.testing.assert_close(alike, torch.full((5, 4), 5.0))  # a minibatch of one image
-    assert (found[:, 6:] < 4).all()
 
 
 def test_gradient_penalty_of_a_linear_critic_of_images():
