@@ -237,12 +237,12 @@ class Trunk(nn.Module):
     """Images of any size to FEATURES numbers, which keep what lies where.
 
     Args:
-        size: width and height of the images; it looks at the next power of two below, from 8 to LARGEST.
+        size: width and height of the images; it looks at them at the nearest power of two, from 8 to LARGEST.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = min(LARGEST, 2 ** max(3, int(math.log2(size))))
+        self.size = min(LARGEST, 2 ** max(3, round(math.log2(size))))
         self.width = FEATURES
         widths = [self.width >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
         layers: list[nn.Module] = []
