@@ -237,12 +237,12 @@ class Trunk(nn.Module):
     """Images of any size to FEATURES numbers, which keep what lies where.
 
     Args:
-        size: width and height of the images; it looks at the next power of two below, from 8 to LARGEST.
+        size: width and height of the images; it looks at them at the nearest power of two, from 8 to LARGEST.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = min(LARGEST, 2 ** max(3, int(math.log2(size))))
+        self.size = min(LARGEST, 2 ** max(3, round(math.log2(size))))
         self.width = FEATURES
         widths = [self.width >> k for k in reversed(range(int(math.log2(self.size)) - 2))]
         layers: list[nn.Module] = []
@@ -258,6 +258,31 @@ class Trunk(nn.Module):
             x = F.interpolate(x, (self.size, self.size), mode="area" if x.shape[-1] > self.size else "bilinear")
         features: Tensor = self.layers(x)
         return features
+
+
+class MinibatchDiscrimination(nn.Module):
+    """What D sees in an image, and how alike that is to the others of its minibatch (Salimans et al., 2016, section 3.2).
+
+    The minibatch is that of all processes. An image is compared with itself too, as in the paper, which adds 1 to every sum.
+
+    Args:
+        inputs: numbers that are seen in an image, A.
+        kernels: ways to be alike, B.
+        numbers: of each, C (code: 5).
+    """
+
+    def __init__(self, inputs: int, kernels: int, numbers: int = 5) -> None:
+        super().__init__()
+        self.T = nn.Parameter(torch.randn(inputs, kernels, numbers) / inputs**0.5)  # as long at first as the code's
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(n, A) to (n, A + B): h, and the sum over the minibatch's j of exp(-|M_i - M_j|), M = h T."""
+        M = every = torch.einsum("na,abc->nbc", h, self.T).float()
+        if dist.is_initialized() and (world := dist.get_world_size()) > 1:
+            rows = [M if rank == dist.get_rank() else torch.zeros_like(M) for rank in range(world)]
+            every = world * group_mean(torch.cat(rows))
+        alike = (-(M[:, None] - every).abs().sum(3)).exp().sum(1)  # (n, B)
+        return torch.cat([h, alike.to(h.dtype)], 1)
 
 
 class Standardise(nn.Module):

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import Norm, Resized, bottleneck, conv, down, initialise, start, tile
+from .blocks import MinibatchDiscrimination, Norm, Resized, bottleneck, conv, down, initialise, start, tile
 
 Body = Literal["dcgan", "sngan", "resnet", "mlp"]
 
@@ -90,6 +90,7 @@ class Discriminator(nn.Module):
         dropout: share of the units of "mlp" that are left out.
         bias: whether one is added to the score; a difference of scores does not change with it.
         outputs: numbers of the last layer: 1 for a score, more for what is not a discriminator alone.
+        kernels: of minibatch discrimination before the last layer; 0 for none.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Discriminator(nn.Module):
         dropout: float = 0.0,
         bias: bool = True,
         outputs: int = 1,
+        kernels: int = 0,
     ) -> None:
         super().__init__()
         base, count = start(size)
@@ -134,7 +136,9 @@ class Discriminator(nn.Module):
         if body == "mlp":
             after.append(nn.Dropout(dropout))
         self.after, self.width = nn.Sequential(*after), hidden or flat
-        self.score = linear(self.width, outputs, norm, bias)
+        self.score = linear(self.width + kernels, outputs, norm, bias)
+        if kernels:
+            self.score = nn.Sequential(MinibatchDiscrimination(self.width, kernels), self.score)
         initialise(self)
 
     def features(self, x: Tensor) -> Tensor:

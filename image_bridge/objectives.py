@@ -38,6 +38,27 @@ def d_loss(real: Tensor, fake: Tensor, game: Game, smooth: float = 1.0) -> Tenso
 def least_squares(scores: Tensor, target: float) -> Tensor:
     """How far scores are from what they should be, squared, on average (LSGAN, Mao et al., ICCV 2017, eq. 9)."""
     return (scores.float() - target).square().mean()
+def flipped(real: Tensor, fake: Tensor, u: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Scores for ``d_loss`` with noisy labels: each real and generated sample that meet change places with this probability.
+
+    Args:
+        real: (n,) scores of real samples.
+        fake: (n,) of generated ones.
+        u: (n,) uniform numbers in [0, 1).
+        share: the probability that a label is wrong.
+    """
+    wrong = u < share
+    return torch.where(wrong, fake, real), torch.where(wrong, real, fake)
+
+
+def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
+    """G's loss |E f(x) - E f(G(z))|^2, of the means of the batch of all processes (Salimans et al., 2016, section 3.1).
+
+    Args:
+        real: (n, ...) what a layer of D sees in real images; held fixed.
+        fake: (m, ...) in generated ones.
+    """
+    return (group_mean(real.detach().float().mean(0)) - group_mean(fake.float().mean(0))).square().sum()
 
 
 def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:

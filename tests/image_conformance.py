@@ -44,7 +44,11 @@ TINY = {
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
     "cgan": [*RECIPES, {"condition": "planes", "size": 14, "channels": 1}, {"recipe": "paper", "channels": 1}],
-    "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
+    "stackgan": RECIPES, "stackgan_v2": RECIPES, 
+    "dcgan": [
+        {}, {"augment": True, "ema": 0.9}, {"flip": 0.2, "r1": 0.5, "minibatch_discrimination": 3, "d_lr": 1e-3},
+        {"feature_matching": True},
+    ],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
 }  # fmt: skip

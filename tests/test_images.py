@@ -3,6 +3,7 @@
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,43 @@ def test_fashion_mnist(tmp_path):
     (source / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1\0\0\0\7abc")
     with pytest.raises(UserError, match="cut short"):
         fashion_mnist.build(out, str(source), 0, quiet)
+
+
+@pytest.mark.skipif(
+    not Path(fashion_mnist.PLACE, "train-images-idx3-ubyte.gz").is_file(),
+    reason="no Fashion-MNIST here: apt-get install dataset-fashion-mnist",
+)
+def test_the_real_fashion_mnist_is_trained_on_at_its_own_size(tmp_path):
+    out, run = tmp_path / "fashion", tmp_path / "run"
+    assert bridge("data", "fashion-mnist", out, "--images", 50) == 0
+    data = ImageData(out)
+    assert (len(data), data.held_out.sum()) == (100, 50)
+    assert data.captions[0][0] == "an ankle boot", "the first of the published training images"
+    packed = data.pack(28)
+    assert packed.shape == (100, 28, 28, 3)
+    assert (packed == packed[..., :1]).all()
+    assert (packed[0] == fashion_mnist.read_idx(Path(fashion_mnist.PLACE, "train-images-idx3-ubyte.gz"))[0, :, :, None]).all()
+    words = [
+        "--size",
+        28,
+        "--channels",
+        1,
+        "--width",
+        4,
+        "--d-width",
+        4,
+        "--batch",
+        8,
+        "--steps",
+        1,
+        "--grids",
+        1,
+        "--threads",
+        1,
+    ]
+    assert bridge("train", "dcgan", "--data", out, "--run", run, *words) == 0
+    with Image.open(next((run / "samples").iterdir())) as picture:
+        assert picture.width >= 8 * 28
 
 
 def strange(folder):

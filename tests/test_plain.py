@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from image_bridge.__main__ import main
-from image_bridge.blocks import start
+from image_bridge.blocks import Trunk, start
 from image_bridge.captions import ClassNames, load_encoder
 from image_bridge.datasets import digits, shapes
 from image_bridge.discriminators import Discriminator
@@ -113,6 +113,15 @@ def test_what_sizes_grow_from():
     for size in (4, 7, 12, 30):
         with pytest.raises(ValueError, match="power of two, 8 or more, or 7 times one"):
             start(size)
+
+
+def test_a_trunk_looks_at_the_nearest_power_of_two():
+    trunks = [Trunk(size) for size in (4, 20, 28, 32, 64, 200)]
+    assert [trunk.size for trunk in trunks] == [8, 16, 32, 32, 64, 64]
+    x = torch.randn(3, 3, 28, 28)
+    larger = F.interpolate(x, (32, 32), mode="bilinear")
+    torch.testing.assert_close(trunks[2].eval()(x), trunks[2](larger))
+    assert not torch.allclose(trunks[2](x), trunks[2](larger.flip(3)))
 
 
 @pytest.mark.parametrize("body", ["dcgan", "resnet", "mlp", "sngan"])
@@ -340,6 +349,9 @@ def test_a_run_without_text(numerals, tmp_path, capsys, monkeypatch):
         (["train", "gan", "--data", numerals, "--run", tmp_path / "n", "--smooth", 0], "--smooth must lie in (0, 1]"),
         (["train", "infogan", "--data", numerals, "--run", tmp_path / "n", "--codes", 0, "--continuous", 0], "nothing to read"),
         (["train", "wgan_gp", "--data", numerals, "--run", tmp_path / "n", "--size", 8, "--compile"], "differentiate twice"),
+        (["train", "dcgan", "--data", numerals, "--run", tmp_path / "n", *TINY, "--r1", 1, "--compile"], "differentiate twice"),
+        (["train", "dcgan", "--data", numerals, "--run", tmp_path / "n", "--flip", 0.5], "--flip must lie in [0, 0.5)"),
+        (["train", "dcgan", "--data", numerals, "--run", tmp_path / "n", "--d-lr", 0], "--d-lr must be a finite number above 0"),
         (["train", "acgan", "--data", numerals, "--run", tmp_path / "n", "--label", "colour"], "names no attribute of"),
     ):
         assert here(*words) == 2

@@ -81,6 +81,17 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return penalty
 
 
+def r1(scores: Tensor, real: Tensor) -> Tensor:
+    """Half the squared norm of D's gradient at real samples, as a mean (Mescheder et al., 2018, eq. 9, without gamma).
+
+    Args:
+        scores: (n,) of D.
+        real: (n, ...) the samples that it was given, which require a gradient.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+    return gradient.flatten(1).square().sum(1).mean() / 2
+
+
 def nll(log_prob: Tensor, mask: Tensor, tokens: Tensor | None = None) -> Tensor:
     """Negative log-likelihood in nats a token.
 

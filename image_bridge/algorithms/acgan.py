@@ -54,6 +54,8 @@ class ACGANConfig:
     """Channels of D after the first layer (DCGAN's code: 64)."""
     lr: float = 2e-4
     """Adam's learning rate of G and D, first moment 0.5 (paper, appendix: 2e-4)."""
+    d_lr: float | None = None
+    """That of D where it is another (TTUR; Heusel et al., 2017; paper: the same)."""
     weight: float = 1.0
     """Weight of the class in both losses (paper: 1)."""
     fake_classes: bool = True
@@ -79,7 +81,8 @@ class ACGAN:
         shape = PlainConfig(c.size, c.noise, self.classes, c.channels, c.width, "dcgan", condition=c.condition)
         self.G = placed(PlainGenerator(shape), workers.device)
         self.D = placed(Discriminator(c.size, c.channels, c.d_width, "batch", outputs=1 + self.classes), workers.device)
-        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
+        both = (self.G, c.lr), (self.D, c.d_lr or c.lr)
+        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), lr, (0.5, 0.999)), workers) for m, lr in both)
         self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}

@@ -6,6 +6,13 @@ Networks", ICLR 2016; the game is that of Goodfellow et al., "Generative Adversa
 Section 3 (the body) is ``PlainGenerator`` and ``Discriminator``, section 4 (weights, Adam) their beginning and the players.
 ``d_step`` is the first half of GAN's algorithm 1, with one step of D, ``g_step`` the second.
 
+What came later, each off by default: ``--smooth``, ``--feature-matching`` and ``--minibatch-discrimination`` (Salimans,
+Goodfellow, Zaremba, Cheung, Radford, Chen, "Improved Techniques for Training GANs", NIPS 2016), ``--d-lr`` (Heusel, Ramsauer,
+Unterthiner, Nessler, Hochreiter, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NIPS 2017),
+``--r1`` (Mescheder, Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?", ICML 2018), ``--augment`` (Zhao,
+Liu, Lin, Zhu, Han, "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020) and, from practice, ``--flip``.
+
+Departs: R1 is taken of a D with batch normalisation, where a score depends on the other images too; their D has none.
 Departs: the size may be any that 4 or 7 pixels reach by doubling; twice as many channels at each smaller size, up to eight times.
 """
 
@@ -18,13 +25,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from textgan.objectives import r1
 from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import fixed, noise, placed, translate_and_cut
 from ..discriminators import Discriminator
 from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
-from ..objectives import d_loss, g_loss
+from ..objectives import d_loss, feature_matching, flipped, g_loss
 from ..pairs import TrainingImages
 
 
@@ -50,8 +58,18 @@ class DCGANConfig:
     """Channels of D after the first layer (code: 64)."""
     lr: float = 2e-4
     """Adam's learning rate of G and D, first moment 0.5 (paper, section 4: 2e-4)."""
+    d_lr: float | None = None
+    """That of D where it is another (TTUR; Heusel et al., 2017; paper: the same)."""
     smooth: float = 1.0
     """The probability that D should give real images; below 1 for one-sided label smoothing (paper: 1)."""
+    flip: float = 0.0
+    """Share of labels that D is told wrongly (paper: 0)."""
+    r1: float = 0.0
+    """Weight of the penalty on D's gradient at real images, gamma (Mescheder et al., 2018: 10; paper: none)."""
+    minibatch_discrimination: int = 0
+    """Kernels by which D sees how alike a minibatch's images are (Salimans et al., 2016, section 3.2; code: 100; paper: none)."""
+    feature_matching: bool = False
+    """G matches the mean of D's last features, in place of its loss (Salimans et al., 2016, section 3.1; paper: no)."""
     augment: bool = False
     """Shift and cut images before D sees them (DiffAugment; Zhao et al., 2020); helps with few images (paper: no)."""
     ema: float = 0.0
@@ -69,8 +87,10 @@ class DCGAN:
         c = self.config = config
         self.workers, self.local = workers, workers.shard(c.batch)
         self.G = placed(PlainGenerator(PlainConfig(c.size, c.noise, 0, c.channels, c.width, "dcgan", c.prior)), workers.device)
-        self.D = placed(Discriminator(c.size, c.channels, c.d_width, "batch"), workers.device)
-        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
+        D = Discriminator(c.size, c.channels, c.d_width, "batch", kernels=c.minibatch_discrimination)
+        self.D, self.differentiated_twice = placed(D, workers.device), c.r1 > 0
+        both = (self.G, c.lr), (self.D, c.d_lr or c.lr)
+        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), lr, (0.5, 0.999)), workers) for m, lr in both)
         self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
@@ -95,16 +115,27 @@ class DCGAN:
         with fixed(self.G), torch.no_grad():
             x = self.draw()
         self.D.train()
-        real, fake = self.D(self.seen(self.data[i])), self.D(self.seen(x))
-        loss = d_loss(real, fake, "bce", self.config.smooth)
-        return metrics(self.workers, "d", {"loss": loss, "real": real.mean(), "fake": fake.mean()}, self.d.minimise(loss))
+        c, seen = self.config, self.seen(self.data[i]).requires_grad_(self.differentiated_twice)
+        real, fake = self.D(seen), self.D(self.seen(x))
+        right, wrong = flipped(real, fake, self.workers.uniform(self.local), c.flip) if c.flip else (real, fake)
+        loss = d_loss(right, wrong, "bce", c.smooth)
+        told = {"loss": loss, "real": real.mean(), "fake": fake.mean()}
+        if c.r1:
+            told["r1"] = r1(real, seen)
+            loss = loss + c.r1 * told["r1"]
+        return metrics(self.workers, "d", told, self.d.minimise(loss))
 
     def g_step(self, i: int) -> dict[str, Tensor]:
-        """G, so that D takes its images for real."""
+        """G, so that D takes its images for real, or sees in them on average what it sees in real ones."""
         self.G.train()
         x = self.draw()
         with fixed(self.D):
-            loss = g_loss(self.D(self.seen(x)), "bce")
+            if self.config.feature_matching:
+                with torch.no_grad():
+                    real = self.D.features(self.seen(self.data[i]))
+                loss = feature_matching(real, self.D.features(self.seen(x)))
+            else:
+                loss = g_loss(self.D(self.seen(x)), "bce")
         grad = self.g.minimise(loss)
         follow(self.average, self.config.ema, i)
         return metrics(self.workers, "g", {"loss": loss}, grad)

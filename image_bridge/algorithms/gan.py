@@ -53,6 +53,8 @@ class GANConfig:
     """Share of D's units that are left out, and 0.4 of that of its pixels; 0 for none (code: 0.5)."""
     lr: float = 2e-4
     """Adam's learning rate of both, first moment 0.5 (DCGAN: 2e-4)."""
+    d_lr: float | None = None
+    """That of D where it is another (TTUR; Heusel et al., 2017; paper: the same)."""
     smooth: float = 1.0
     """The probability that D should give real images; below 1 for one-sided label smoothing (Salimans et al.: 0.9; paper: 1)."""
     ema: float = 0.0
@@ -72,7 +74,8 @@ class GAN:
         shape = PlainConfig(c.size, c.noise, 0, c.channels, c.width, "mlp", "uniform")
         self.G = placed(PlainGenerator(shape), workers.device)
         self.D = placed(Discriminator(c.size, c.channels, c.d_width, "none", "mlp", dropout=c.dropout), workers.device)
-        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
+        both = (self.G, c.lr), (self.D, c.d_lr or c.lr)
+        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), lr, (0.5, 0.999)), workers) for m, lr in both)
         self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}

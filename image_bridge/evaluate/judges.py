@@ -18,8 +18,8 @@ from textgan.runtime.workers import fold
 from ..blocks import translate_and_cut
 from ..images import ImageData
 
-VERSION = 2  # of the networks and of how they are trained; files of another one are not read
-SEEN = 80_000  # images that a judge is trained on, each as often as that needs
+VERSION = 3  # of the networks and of how they are trained; files of another one are not read
+SEEN = 120_000  # images that a judge is trained on, each as often as that needs
 EPOCHS = 40  # at most so often
 BATCH = 64
 NOISE = 0.05  # generated images are not as clean as real ones

@@ -96,6 +96,9 @@ def check_config(config: Any) -> None:
         elif f.name in ("discount", "smooth"):
             if not 0 < value <= 1:
                 raise UserError(f"{flag} must lie in (0, 1]; received {value}")
+        elif f.name == "flip":
+            if not 0 <= value < 0.5:
+                raise UserError(f"{flag} must lie in [0, 0.5), as half the labels say nothing; received {value}")
         elif f.name in ("clip", "limit", "beta_max") or f.name.endswith(("lr", "temperature")):
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
