@@ -299,7 +299,7 @@ def test_labels_of_one_attribute_are_classes_and_other_data_are_told(world, tmp_
     told = capsys.readouterr().out
     assert f"{world / 'dcgan'} was trained on other images" in told
     assert f"{run} was trained" not in told
-    assert "real images beside" in told
+    assert "real images (for runs told nothing)" in told
     assert re.search(r"<p>\w+: seen in \d+ % of samples", (tmp_path / "a.html").read_text())
 
 

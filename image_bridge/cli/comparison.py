@@ -249,8 +249,4 @@ def _notes(entrants: Sequence[Entrant], sizes: Sequence[int], data: Any) -> list
                 f"{entrant.one.name} was trained on other images ({entrant.one.data or 'not known'}); it may have been trained "
                 "on some that are held out here, and it has not seen all that the others have."
             )
-    noises = {entrant.one.G.config.noise for entrant in entrants}
-    if len(noises) > 1:
-        found.append("Only runs with as many numbers of noise are drawn from the same noise; these have " + ", ".join(
-            f"{entrant.one.name} {entrant.one.G.config.noise}" for entrant in entrants) + ".")  # fmt: skip
     return found
