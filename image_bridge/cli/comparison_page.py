@@ -24,7 +24,7 @@ POINTS = 200  # a curve has about twice as many at most
 APART = 30  # losses that are so many times as high as others need a scale of their own
 WIDEST = 64  # pixels of an image on the page, unless it is larger itself
 DARK = """
-:root{color-scheme:light dark}td.number{white-space:nowrap}.number small{display:block}small{color:#5b6b7a}
+:root{color-scheme:light dark}body{max-width:1320px}td.number{white-space:nowrap}.number small{display:block}small{color:#5b6b7a}
 .runs{display:flex;flex-wrap:wrap;gap:1.6rem}.sheet{overflow-x:auto;margin:0 0 1rem}
 .sheet img{display:block;image-rendering:pixelated}.sheet p{margin:.5rem 0 .1rem;font-size:.85rem}
 .heads{display:flex;font-size:.75rem;text-align:center}.heads span{flex:none}
