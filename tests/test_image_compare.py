@@ -347,6 +347,14 @@ def test_mistakes_end_in_one_line_and_leave_nothing(world, tmp_path, capsys):
     grey = "".join(json.dumps({**row, "attributes": {}}) + "\n" for row in rows)
     (tmp_path / "grey/metadata.jsonl").write_text(grey)
     ImageData(tmp_path / "grey").pack(8)  # so that no bar comes first
+    wild, bad = tmp_path / "wild", tmp_path / "bad"
+    for copy in (wild, bad):
+        shutil.copytree(run, copy)
+    (bad / "config.json").write_text('{"algorithm": "dcgan", "data": 3}')
+    G = PlainGenerator.from_pretrained(next(wild.glob("checkpoints/*/generator")))
+    with torch.no_grad():
+        next(G.parameters()).fill_(math.nan)
+    G.save_pretrained(next(wild.glob("checkpoints/*/generator")))
     capsys.readouterr()
     for words, told in (
         ([], "no run was named"),
@@ -358,7 +366,8 @@ def test_mistakes_end_in_one_line_and_leave_nothing(world, tmp_path, capsys):
         ([run, "-n", 0], "--number must be 1 or more"),
         ([run, "--seed", -1], "--seed must be 0 or more"),
         ([run, "--data", tmp_path / "empty"], "has no metadata.jsonl"),
-        ([acgan, "--data", tmp_path / "grey"], "--label colour names no attribute"),
+        ([acgan, "--data", tmp_path / "grey"], f"{acgan}: --label colour names no attribute"),
+        ([run, bad], "config.json is damaged"),
         ([run, "--device", "tpu"], "--device: unknown device"),
         ([run, "--out", tmp_path], "cannot be the page"),
         ([run, "--out", run / "config.json"], "cannot be the page"),
@@ -371,3 +380,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(world, tmp_path, capsys):
         assert not out.parent.exists()
     assert here("compare", next(torn.glob("checkpoints/*")), "--out", out) == 2
     assert "state.pt is missing or damaged" in capsys.readouterr().err
+    wild = next(wild.glob("checkpoints/*"))
+    assert here("compare", run, wild, "-n", 8, "--extractor", "own", "--out", out) == 2
+    assert f"{wild}: the generator draws what is no image" in capsys.readouterr().err
+    assert not list(out.parent.glob("*"))

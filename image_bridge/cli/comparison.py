@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -198,19 +199,18 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bar
     data, packed = packs[sizes[0]]
     whats = []
     for entrant in entrants:
-        bars.of = entrant.one.name
-        whats.append(asked(entrant.one, data, given.number, given.seed, bars))
-    bars.of = ""
+        with _named(entrant, bars):
+            whats.append(asked(entrant.one, data, given.number, given.seed, bars))
     try_to_write(out)
     told = "captions" if any(what.told == "captions" for what in whats) else whats[0].told
     judges = Judges.of(data, packed, device, bars, told)
     found, shown = [], []
     for entrant, what in zip(entrants, whats, strict=True):
-        bars.of = entrant.one.name
-        by = extractor or judges.own
-        figures, _ = judged(entrant.one, what, judges, by, given.seed, given.batch, bars, copies=False)
-        found.append(finite(figures))
-        shown.append(sheets(entrant, what, data, packs[entrant.one.G.config.size][1], figures, given.seed))
+        with _named(entrant, bars):
+            by = extractor or judges.own
+            figures, _ = judged(entrant.one, what, judges, by, given.seed, given.batch, bars, copies=False)
+            found.append(finite(figures))
+            shown.append(sheets(entrant, what, data, packs[entrant.one.G.config.size][1], figures, given.seed))
         entrant.one.G.cpu()
     all_of = Compared(entrants, found, source, sizes[0], _notes(entrants, sizes, data))
     record = {
@@ -231,6 +231,17 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bar
     return page(all_of, shown), record, printed
 
 
+@contextmanager
+def _named(entrant: Entrant, bars: Bars) -> Iterator[None]:
+    """Bars and errors say which run they are about."""
+    bars.of = entrant.one.name
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{entrant.one.name}: {error}") from error
+    bars.of = ""
+
+
 def _notes(entrants: Sequence[Entrant], sizes: Sequence[int], data: Any) -> list[str]:
     """What must be known of runs that are not alike."""
     found = []
@@ -246,7 +257,7 @@ def _notes(entrants: Sequence[Entrant], sizes: Sequence[int], data: Any) -> list
         known = json.loads(file.read_text(encoding="utf-8")).get("metadata_sha256") if file.is_file() else here
         if known != here:
             found.append(
-                f"{entrant.one.name} was trained on other images ({entrant.one.data or 'not known'}); it may have been trained "
-                "on some that are held out here, and it has not seen all that the others have."
+                f"{entrant.one.name} was trained on other images ({entrant.one.data or 'not known'}); what is held out here may "
+                "be among them."
             )
     return found

@@ -18,11 +18,12 @@ from ..evaluate.modes import COVERED, in_all
 from ..traversals import Sheet
 from .comparison import Compared, Entrant
 from .comparison_pictures import Shown
+from .judging import resized
 from .reporting import UNITS
 
 POINTS = 200  # a curve has about twice as many at most
 APART = 30  # losses that are so many times as high as others need a scale of their own
-WIDEST = 64  # pixels of an image on the page, unless it is larger itself
+LEAST, MOST = 64, 128  # pixels of an image on the page: smaller ones are enlarged by whole numbers, larger ones reduced
 DARK = """
 :root{color-scheme:light dark}body{max-width:1320px}td.number{white-space:nowrap}.number small{display:block}small{color:#5b6b7a}
 .runs{display:flex;flex-wrap:wrap;gap:1.6rem}.sheet{overflow-x:auto;margin:0 0 1rem}
@@ -232,12 +233,13 @@ def _cards(names: Sequence[str], all_sheets: Sequence[Sequence[Sheet]]) -> str:
 
 def _sheet(sheet: Sheet) -> str:
     """Rows of images with their captions; without captions they are one picture."""
-    side = sheet.rows[0].shape[1]
-    scale = max(1, WIDEST // side)
+    side = min(sheet.rows[0].shape[1], MOST)
+    scale = max(1, LEAST // side)
     wide = (side + 1) * scale
     heads = "".join(f'<span style="width:{wide}px">{html.escape(text)}</span>' for text in sheet.headings)
     parts = [f"<h4>{html.escape(sheet.title)}</h4>" if sheet.title else "", f'<div class="heads">{heads}</div>' if heads else ""]
-    for k, row in enumerate([sheet.rows] if not sheet.captions else [[row] for row in sheet.rows]):
+    rows = [resized(row, side) for row in sheet.rows]
+    for k, row in enumerate([[row] for row in rows] if sheet.captions else [rows]):
         caption = sheet.captions[k] if sheet.captions else ""
         parts.append(f"<p>{html.escape(caption)}</p>" if caption else "")
         parts.append(_picture(row, scale, caption or sheet.title or "samples"))
