@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from textgan.cli.comparison import page_file, try_to_write
+from textgan.cli.comparison import check_writable, page_file
 from textgan.cli.parse import parse, positive, print_json
 from textgan.errors import UserError
 
@@ -117,14 +117,16 @@ def compare(argv: list[str]) -> int:
     if not given.runs:
         raise UserError("no run was named; expected image-bridge compare RUN [RUN ...]")
     out = page_file(given.out)
+    check_writable(out)
     entrants = [entrant_of(name) for name in dict.fromkeys(given.runs)]
     bars = Bars()
     try:
-        text, record, printed = _compared(entrants, given, out, bars)
+        text, record, printed = _compared(entrants, given, bars)
     finally:
         bars.close()
     from textgan.runtime.run import write_text
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
     write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     if given.json:
@@ -181,7 +183,7 @@ def parameters(weights: dict[str, Any]) -> int:
     return sum(value.numel() for name, value in weights.items() if name.rsplit(".", 1)[-1] not in BUFFERS)
 
 
-def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bars: Bars) -> tuple[str, dict[str, Any], str]:
+def _compared(entrants: Sequence[Entrant], given: CompareOptions, bars: Bars) -> tuple[str, dict[str, Any], str]:
     """The page, what is written beside it, and what is printed."""
     from ..evaluate import Judges
     from .comparison_page import page, summary, table
@@ -201,7 +203,6 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bar
     for entrant in entrants:
         with _named(entrant, bars):
             whats.append(asked(entrant.one, data, given.number, given.seed, bars))
-    try_to_write(out)
     told = "captions" if any(what.told == "captions" for what in whats) else whats[0].told
     judges = Judges.of(data, packed, device, bars, told)
     found, shown = [], []
