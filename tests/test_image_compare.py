@@ -279,7 +279,7 @@ def test_the_page_and_the_figures_are_those_of_evaluate(world, tmp_path, capsys)
     assert all(f"<h3>{world / name}</h3>" in page for name in names)
     assert set(re.findall(r'(?:src|href)="([^"]{10})', page)) <= {"data:image", *re.findall(r'href="(#[^"]{9})', page)}
     for shown in ("continuous code 2", "categorical code 1", "number ", "reconstructed", "prefers-color-scheme:dark",
-                  "values shown", "Cost of training", "D&#x27;s loss" if "D&#x27;s" in page else "losses of"):  # fmt: skip
+                  "values shown", "Cost of training", "losses of"):  # fmt: skip
         assert shown in page
     assert re.search(r"<p>\w+: seen in \d+ % of samples, \d+ % of real images</p>", page), "a row a class with its accuracy"
     captions = {c for some in ImageData(world / "data").captions for c in some}

@@ -18,7 +18,7 @@ from textgan.cli.comparison import check_writable, page_file
 from textgan.cli.parse import parse, positive, print_json
 from textgan.errors import UserError
 
-from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images
+from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images, run_of
 
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v", "grown"}  # of networks; they are not trained
 
@@ -146,7 +146,6 @@ def entrant_of(name: str) -> Entrant:
     from textgan.runtime import Run
 
     from ..algorithms import ALGORITHMS, fed, find
-    from .judging import run_of
 
     run = run_of(Path(name))
     algorithm = str(Run.open(run).config.get("algorithm", "unknown")) if run else ""
