@@ -6,18 +6,19 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from textgan.cli.comparison import page_file, try_to_write
+from textgan.cli.comparison import check_writable, page_file
 from textgan.cli.parse import parse, positive, print_json
 from textgan.errors import UserError
 
-from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images
+from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images, run_of
 
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v", "grown"}  # of networks; they are not trained
 
@@ -116,14 +117,16 @@ def compare(argv: list[str]) -> int:
     if not given.runs:
         raise UserError("no run was named; expected image-bridge compare RUN [RUN ...]")
     out = page_file(given.out)
+    check_writable(out)
     entrants = [entrant_of(name) for name in dict.fromkeys(given.runs)]
     bars = Bars()
     try:
-        text, record, printed = _compared(entrants, given, out, bars)
+        text, record, printed = _compared(entrants, given, bars)
     finally:
         bars.close()
     from textgan.runtime.run import write_text
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
     write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     if given.json:
@@ -143,7 +146,6 @@ def entrant_of(name: str) -> Entrant:
     from textgan.runtime import Run
 
     from ..algorithms import ALGORITHMS, fed, find
-    from .judging import run_of
 
     run = run_of(Path(name))
     algorithm = str(Run.open(run).config.get("algorithm", "unknown")) if run else ""
@@ -180,7 +182,7 @@ def parameters(weights: dict[str, Any]) -> int:
     return sum(value.numel() for name, value in weights.items() if name.rsplit(".", 1)[-1] not in BUFFERS)
 
 
-def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bars: Bars) -> tuple[str, dict[str, Any], str]:
+def _compared(entrants: Sequence[Entrant], given: CompareOptions, bars: Bars) -> tuple[str, dict[str, Any], str]:
     """The page, what is written beside it, and what is printed."""
     from ..evaluate import Judges
     from .comparison_page import page, summary, table
@@ -198,19 +200,17 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bar
     data, packed = packs[sizes[0]]
     whats = []
     for entrant in entrants:
-        bars.of = entrant.one.name
-        whats.append(asked(entrant.one, data, given.number, given.seed, bars))
-    bars.of = ""
-    try_to_write(out)
+        with _named(entrant, bars):
+            whats.append(asked(entrant.one, data, given.number, given.seed, bars))
     told = "captions" if any(what.told == "captions" for what in whats) else whats[0].told
     judges = Judges.of(data, packed, device, bars, told)
     found, shown = [], []
     for entrant, what in zip(entrants, whats, strict=True):
-        bars.of = entrant.one.name
-        by = extractor or judges.own
-        figures, _ = judged(entrant.one, what, judges, by, given.seed, given.batch, bars, copies=False)
-        found.append(finite(figures))
-        shown.append(sheets(entrant, what, data, packs[entrant.one.G.config.size][1], figures, given.seed))
+        with _named(entrant, bars):
+            by = extractor or judges.own
+            figures, _ = judged(entrant.one, what, judges, by, given.seed, given.batch, bars, copies=False)
+            found.append(finite(figures))
+            shown.append(sheets(entrant, what, data, packs[entrant.one.G.config.size][1], figures, given.seed))
         entrant.one.G.cpu()
     all_of = Compared(entrants, found, source, sizes[0], _notes(entrants, sizes, data))
     record = {
@@ -231,6 +231,17 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, out: Path, bar
     return page(all_of, shown), record, printed
 
 
+@contextmanager
+def _named(entrant: Entrant, bars: Bars) -> Iterator[None]:
+    """Bars and errors say which run they are about."""
+    bars.of = entrant.one.name
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{entrant.one.name}: {error}") from error
+    bars.of = ""
+
+
 def _notes(entrants: Sequence[Entrant], sizes: Sequence[int], data: Any) -> list[str]:
     """What must be known of runs that are not alike."""
     found = []
@@ -246,11 +257,7 @@ def _notes(entrants: Sequence[Entrant], sizes: Sequence[int], data: Any) -> list
         known = json.loads(file.read_text(encoding="utf-8")).get("metadata_sha256") if file.is_file() else here
         if known != here:
             found.append(
-                f"{entrant.one.name} was trained on other images ({entrant.one.data or 'not known'}); it may have been trained "
-                "on some that are held out here, and it has not seen all that the others have."
+                f"{entrant.one.name} was trained on other images ({entrant.one.data or 'not known'}); what is held out here may "
+                "be among them."
             )
-    noises = {entrant.one.G.config.noise for entrant in entrants}
-    if len(noises) > 1:
-        found.append("Only runs with as many numbers of noise are drawn from the same noise; these have " + ", ".join(
-            f"{entrant.one.name} {entrant.one.G.config.noise}" for entrant in entrants) + ".")  # fmt: skip
     return found

@@ -13,17 +13,19 @@ from PIL import Image
 
 from textgan.report import COLOURS, STYLE, duration, svg, thin
 
-from ..evaluate.labels import OF, cell, lined_up
+from ..evaluate.labels import OF, cell, lined_up, too_few
 from ..evaluate.modes import COVERED, in_all
 from ..traversals import Sheet
 from .comparison import Compared, Entrant
 from .comparison_pictures import Shown
+from .judging import resized
 from .reporting import UNITS
 
 POINTS = 200  # a curve has about twice as many at most
-WIDEST = 64  # pixels of an image on the page, unless it is larger itself
+APART = 30  # losses that are so many times as high as others need a scale of their own
+LEAST, MOST = 64, 128  # pixels of an image on the page: smaller ones are enlarged by whole numbers, larger ones reduced
 DARK = """
-:root{color-scheme:light dark}td.number{white-space:nowrap}.number small{display:block}small{color:#5b6b7a}
+:root{color-scheme:light dark}body{max-width:1320px}td.number{white-space:nowrap}.number small{display:block}small{color:#5b6b7a}
 .runs{display:flex;flex-wrap:wrap;gap:1.6rem}.sheet{overflow-x:auto;margin:0 0 1rem}
 .sheet img{display:block;image-rendering:pixelated}.sheet p{margin:.5rem 0 .1rem;font-size:.85rem}
 .heads{display:flex;font-size:.75rem;text-align:center}.heads span{flex:none}
@@ -31,13 +33,14 @@ h3{font-size:1rem;margin:.8rem 0 .3rem;overflow-wrap:anywhere}h4{font-size:.9rem
 @media(prefers-color-scheme:dark){body{color:#dde5ec;background:#14181d}h2{border-color:#39434d}.quiet,small{color:#9aa8b5}
 .warning{background:#4a2a25}.curves svg{filter:invert(.92) hue-rotate(180deg)}}
 """
+TOLD = {"captions": "for runs told captions", "class": "for runs told a class", "nothing": "for runs told nothing"}
 HEADS = {
     "kid": "KID x 1000",
     "frechet": "Fréchet distance",
     "ms_ssim": "MS-SSIM",
     "covered": "values shown",
     "kl": "KL of values (nats)",
-    "accuracy": "shown as told",
+    "accuracy": "accuracy",
     "r_precision": "R-precision",
 }
 
@@ -63,12 +66,12 @@ def table(all_of: Compared) -> str:
     """The figures as lines of text: a row a run, and a row for the real images of each kind of run."""
     heads = _heads(all_of)
     rows: list[tuple[str, ...]] = [("run", *(HEADS[key] for key in heads))]
-    floors: dict[tuple[str, ...], list[str]] = {}
+    floors: dict[tuple[str, ...], str] = {}
     for entrant, found in zip(all_of.entrants, all_of.found, strict=True):
         rows.append((entrant.one.name, *(_text(key, figures_of(found, "model")) for key in heads)))
-        floors.setdefault(tuple(_text(key, figures_of(found, "real")) for key in heads), []).append(entrant.one.name)
-    for floor, names in floors.items():
-        rows.append(("real images" if len(floors) == 1 else f"real images beside {', '.join(names)}", *floor))
+        floors.setdefault(tuple(_text(key, figures_of(found, "real")) for key in heads), TOLD[found["told"]])
+    for floor, told in floors.items():
+        rows.append(("real images" if len(floors) == 1 else f"real images ({told})", *floor))
     return lined_up(rows)
 
 
@@ -105,6 +108,7 @@ def _notes(all_of: Compared) -> Iterable[str]:
         f"KID and Fréchet distance, less is better: {seen['features']:,} features of {seen['name']}; the floor is that of "
         f"{found['floor']:,} training images; KID ± the standard deviation over its subsets."
     )
+    yield from too_few(found)
     pairs = sorted({OF[f["told"]] for f in all_of.found})
     yield f"MS-SSIM between images {', or '.join(pairs)}: 1 where all are alike; far above real images, a run varies little."
     if found["modes"]:
@@ -117,8 +121,8 @@ def _notes(all_of: Compared) -> Iterable[str]:
         )
         if any("accuracy" in f["model"] for f in all_of.found):
             yield (
-                "Shown as told: how often the classifier sees in an image the class or the attributes that it was told, of real "
-                "images how often it sees their own, which is its accuracy."
+                "Accuracy: how often the classifier sees in a sample the class, or the attributes, that the generator was told; "
+                "in real images it sees their own so often."
             )
     yield "`image-bridge evaluate RUN` says more, also whether images were learnt by heart."
 
@@ -135,7 +139,8 @@ def page(all_of: Compared, shown: Sequence[Shown]) -> str:
     body += _each_attribute(all_of)
     body += f"<h2>Cost of training</h2>{_costs(all_of.entrants)}"
     body += f'<h2>Losses</h2><div class="curves">{"".join(map(_losses, all_of.entrants))}</div>'
-    body += "<h2>Samples of the same noise</h2>" + _cards(names, [[one.samples] for one in shown])
+    body += f'<h2>Samples of the same noise</h2><p class="quiet">{html.escape(_shared(all_of.entrants))}</p>'
+    body += _cards(names, [[one.samples] for one in shown])
     body += "<h2>From one noise to another</h2>" + _cards(names, [[one.walk] for one in shown])
     if any(one.codes or one.missing for one in shown):
         body += "<h2>Codes and reconstructions</h2>" + _cards(names, [one.codes for one in shown])
@@ -143,6 +148,15 @@ def page(all_of: Compared, shown: Sequence[Shown]) -> str:
         body += "".join(f'<p class="quiet">{line}</p>' for line in lines)
     head = f'<meta charset="utf-8"><title>{title}</title><meta name="viewport" content="width=device-width">'
     return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}{DARK}</style></head><body>{body}</body></html>\n'
+
+
+def _shared(entrants: Sequence[Entrant]) -> str:
+    """Which runs are drawn from the same noise."""
+    by_size: dict[int, list[str]] = {}
+    for entrant in entrants:
+        by_size.setdefault(entrant.one.G.config.noise, []).append(entrant.one.name)
+    groups = "; ".join(f"{size} ({', '.join(names)})" for size, names in by_size.items())
+    return f"Runs whose noise has as many numbers have the same noise: {groups}."
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -200,6 +214,9 @@ def _losses(entrant: Entrant) -> str:
         for k, (key, curve) in enumerate(sorted(entrant.curves.items())):
             x, y = thin(*curve, POINTS)
             axes.plot(x, y, label=UNITS.get(key, key), linewidth=1.1, color=COLOURS[k % len(COLOURS)])
+        heights = [np.nanmax(np.abs(y)) for _, y in entrant.curves.values()]
+        if max(heights) > APART * min(heights):  # such as an encoder's, which is a sum over features
+            axes.set_yscale("symlog")
         axes.set_xlabel("step of all players")
         axes.set_title(name, fontsize=10, loc="left", parse_math=False)
         axes.grid(alpha=0.25, linewidth=0.6)
@@ -216,12 +233,13 @@ def _cards(names: Sequence[str], all_sheets: Sequence[Sequence[Sheet]]) -> str:
 
 def _sheet(sheet: Sheet) -> str:
     """Rows of images with their captions; without captions they are one picture."""
-    side = sheet.rows[0].shape[1]
-    scale = max(1, WIDEST // side)
+    side = min(sheet.rows[0].shape[1], MOST)
+    scale = max(1, LEAST // side)
     wide = (side + 1) * scale
     heads = "".join(f'<span style="width:{wide}px">{html.escape(text)}</span>' for text in sheet.headings)
     parts = [f"<h4>{html.escape(sheet.title)}</h4>" if sheet.title else "", f'<div class="heads">{heads}</div>' if heads else ""]
-    for k, row in enumerate([sheet.rows] if not sheet.captions else [[row] for row in sheet.rows]):
+    rows = [resized(row, side) for row in sheet.rows]
+    for k, row in enumerate([[row] for row in rows] if sheet.captions else [rows]):
         caption = sheet.captions[k] if sheet.captions else ""
         parts.append(f"<p>{html.escape(caption)}</p>" if caption else "")
         parts.append(_picture(row, scale, caption or sheet.title or "samples"))

@@ -54,44 +54,46 @@ def sheets(entrant: Entrant, what: Asked, data: ImageData, packed: np.ndarray, f
         seed: decides the noise, which all runs with as many numbers share, and which real images are shown.
     """
     G, names = entrant.one.G, entrant.one.encoder
-    z, held = noise(G, ROWS * COLUMNS, seed), what.texts.images
+    z = noise(G, ROWS * COLUMNS, seed)
     if isinstance(names, ClassNames) and not names.words:
-        vectors = names.encode([""])
+        told, vectors = list[str](), names.encode([""])
         samples = Sheet("", [of_vector(G, vectors[0], some) for some in z.split(COLUMNS)])
     else:
-        attribute, told = _classes(entrant)
-        rows, captions, vectors = [], [], what.vectors
-        if attribute:
-            kinds, words = data.classes(attribute)
-            real = [int(held[kinds[held] == k][0]) if (kinds[held] == k).any() else -1 for k in map(words.index, told)]
-            vectors = names.encode([w if isinstance(names, ClassNames) else f"{attribute}: {w}" for w in told])
-            captions = [_class_caption(word, found["values"].get(attribute, {})) for word in told]
-        else:
-            _, first = np.unique(what.texts.meaning, return_index=True)
-            chosen = np.sort(first)[:ROWS]
-            real, vectors = [int(held[k]) for k in chosen], what.vectors[chosen]
-            captions = [what.texts.captions[k] for k in chosen]
-        for image, vector in zip(real, vectors, strict=True):
-            own = packed[image] if image >= 0 else np.zeros_like(packed[0])
-            rows.append(np.concatenate([own[None], of_vector(G, vector, z[:COLUMNS])]))
+        told, captions, vectors, images = _rows(entrant, what, data, found)
+        real = [packed[i] if i >= 0 else np.zeros_like(packed[0]) for i in images]
+        drawn = [of_vector(G, vector, z[:COLUMNS]) for vector in vectors]
+        rows = [np.concatenate([own[None], some]) for own, some in zip(real, drawn, strict=True)]
         samples = Sheet("", rows, captions, ["real"])
-    way = Sheet(
-        "", [walk(G, vectors[0], z[:2], COLUMNS + 2)], [] if not samples.captions else [samples.captions[0].split(":")[0]]
-    )
-    found_codes: list[Sheet] = []
+    way = Sheet("", [walk(G, vectors[0], z[:2], COLUMNS)], told[:1])
+    moved: list[Sheet] = []
     if isinstance(G, PlainGenerator) and G.config.codes + G.config.continuous:
-        found_codes = codes(G, z[:NOISES])
-    E = encoder_beside(entrant.one.folder)
-    if E is not None:
+        moved = codes(G, z[:NOISES])
+    if (E := encoder_beside(entrant.one.folder)) is not None:
         r = np.random.default_rng(seed)
-        images = packed[np.sort(r.permutation(data.usable(held_out=True))[:ENCODED])]
-        images = images[r.permutation(len(images))]
-        mean = encoded(E, images)
-        found_codes = [reconstructions(G, mean[:BESIDE], images[:BESIDE]), directions(G, mean)]
-    missing = ""
-    if entrant.algorithm == "vaegan" and E is None:
-        missing = f"its encoder does not lie beside the generator; `image-bridge resume {entrant.one.run}` writes it"
-    return Shown(samples, way, found_codes, missing)
+        held = packed[r.permutation(data.usable(held_out=True))[:ENCODED]]
+        mean = encoded(E, held)
+        moved = [reconstructions(G, mean[:BESIDE], held[:BESIDE]), directions(G, mean)]
+    elif entrant.algorithm == "vaegan":
+        missing = f"no encoder lies beside its generator; `image-bridge resume {entrant.one.run}` trains on and writes it"
+        return Shown(samples, way, moved, missing)
+    return Shown(samples, way, moved)
+
+
+def _rows(
+    entrant: Entrant, what: Asked, data: ImageData, found: dict[str, Any]
+) -> tuple[list[str], list[str], np.ndarray, list[int]]:
+    """What the rows of samples are told, their captions and vectors, and the number of a real image of each, or -1."""
+    names, held = entrant.one.encoder, what.texts.images
+    attribute, told = _classes(entrant)
+    if not attribute:
+        _, first = np.unique(what.texts.meaning, return_index=True)
+        chosen = np.sort(first)[:ROWS]
+        captions = [what.texts.captions[k] for k in chosen]
+        return captions, captions, what.vectors[chosen], held[chosen].tolist()
+    numbers, words = data.attributes[attribute]
+    images = [next((int(i) for i in held if numbers[i] >= 0 and words[numbers[i]] == word), -1) for word in told]
+    vectors = names.encode([word if isinstance(names, ClassNames) else f"{attribute}: {word}" for word in told])
+    return told, [_class_caption(word, found["values"].get(attribute, {})) for word in told], vectors, images
 
 
 def _classes(entrant: Entrant) -> tuple[str, list[str]]:

@@ -100,6 +100,8 @@ def opened(name: str) -> Opened:
 
     run = run_of(Path(name))
     saved = Run.open(run).config.get("data", {}) if run else {}
+    if not isinstance(saved, dict):
+        raise UserError(f'{run}/config.json is damaged: expected what the run was trained on as "data"; received {saved!r}')
     folder = generator_folder(name)
     if saved_kind(folder / "text") == "given":  # vectors came without an encoder; they lie where they lay
         G, encoder = load_generator(folder), load_encoder(saved["text"] if "text" in saved else str(folder / "text"))

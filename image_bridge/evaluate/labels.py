@@ -83,6 +83,20 @@ def table(judged: dict[str, Any]) -> str:
     return out + lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
 
 
+def too_few(judged: dict[str, Any]) -> Iterator[str]:
+    """Which distances have too few images."""
+    few, features = min(judged[k] for k in ("samples", "held_out", "floor")), judged["extractor"]["features"]
+    if few < 4:
+        yield f"KID needs four images of a kind; there are {few}."
+    if few < 2:
+        yield "The Fréchet distance needs two images of a kind."
+    elif few <= features:
+        yield (
+            f"With fewer images ({few:,}) than features ({features:,}) the Fréchet distance is too large for all: read it beside "
+            "the floor only, and KID first."
+        )
+
+
 def notes(judged: dict[str, Any]) -> Iterator[str]:
     """What the figures are about, and why some are missing, a sentence or two each."""
     n, held, floor, size, seen = (judged[k] for k in ("samples", "held_out", "floor", "size", "extractor"))
@@ -92,16 +106,7 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
         f"KID and Fréchet distance: from the {held:,} held-out images, of {n:,} samples and (the floor, under real images) of "
         f"{floor:,} training images; {seen['features']:,} features of {seen['name']}, images resized to {side} x {side}."
     )
-    few = min(n, held, floor)
-    if few < 4:
-        yield f"KID needs four images of a kind; there are {few}."
-    if few < 2:
-        yield "The Fréchet distance needs two images of a kind."
-    elif few <= seen["features"]:
-        yield (
-            f"With fewer images ({few:,}) than features ({seen['features']:,}) the Fréchet distance is too large for all: read "
-            "it beside the floor only, and KID first."
-        )
+    yield from too_few(judged)
     if judged["attributes"]:
         yield (
             "Attributes: seen by a classifier of the training images; its accuracy on held-out ones stands under real images. "

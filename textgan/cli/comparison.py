@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -77,7 +78,7 @@ def compare(argv: list[str]) -> int:
         raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
     entrants = [entrant_of(name) for name in given.runs]
     _same_data(entrants, given.anyway)
-    try_to_write(out)
+    check_writable(out)
     for entrant in entrants:
         say(f"{entrant.name}: {generator_folder(entrant.path).parent}")
     bar = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures")
@@ -87,6 +88,7 @@ def compare(argv: list[str]) -> int:
     if not given.json:
         sys.stdout.write(table(curves, beside, names_of(entrants)) + "\n" + "\n".join(said) + "\n")
     data = _data(entrants, curves, beside, said, given)
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, page(names_of(entrants), curves, beside, said))
     write_text(out.with_suffix(".json"), json.dumps(data, indent=1) + "\n")
     if given.json:
@@ -108,20 +110,16 @@ def page_file(name: str) -> Path:
     return out
 
 
-def try_to_write(out: Path) -> None:
-    """Make the folder of a page, and see whether it can be written.
+def check_writable(out: Path) -> None:
+    """See whether a page can be written, without writing anything.
 
     Raises:
         UserError: it cannot.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        there = out.exists()
-        out.touch()
-        if not there:  # an interrupt must not leave an empty page
-            out.unlink()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
+    above = next(place for place in out.absolute().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "no files may be written there" if above.is_dir() else "it is a file"
+        raise UserError(f"--out {out} cannot be written in {above}: {why}; expected the path of a file to write")
 
 
 @dataclass(frozen=True)
