@@ -16,11 +16,12 @@ def run(command: str, argv: list[str]) -> int:
     from .page import ui
     from .reporting import report
     from .training import resume, train
+    from .translation import translate
     from .use import generate, interpolate
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "evaluate": evaluate, "compare": compare, "ui": ui, "completion": _completion,
+        "translate": translate, "evaluate": evaluate, "compare": compare, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
@@ -36,11 +37,13 @@ def options() -> dict[str, Any]:
     from .data import DataOptions
     from .evaluation import EvaluateOptions
     from .training import ResumeImagesOptions
+    from .translation import TranslateOptions
     from .use import GenerateOptions, InterpolateOptions
 
     return {
         "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
-        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions, "compare": CompareOptions, "ui": UiOptions,
+        "interpolate": InterpolateOptions, "translate": TranslateOptions, "evaluate": EvaluateOptions,
+        "compare": CompareOptions, "ui": UiOptions,
     }  # fmt: skip
 
 

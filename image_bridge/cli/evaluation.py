@@ -29,7 +29,7 @@ class EvaluateOptions:
     samples: str = ""
     """Judge this folder of images with captions (metadata.jsonl), from any program, instead of a run's."""
     number: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1000
-    """How many samples, and how many held-out images at most."""
+    """How many samples, and how many held-out images at most; of a run that translates, held-out images of each domain."""
     extractor: Literal["auto", "efficientnet-lite0", "own"] = "auto"
     """What gives the features of KID and Fréchet distance: efficientnet-lite0 (ImageNet weights; the extra [images]) or own (our
     attribute classifier of these data; without attributes our matcher); auto takes the first where it is installed."""
@@ -39,7 +39,8 @@ class EvaluateOptions:
     size: int = 0
     """Width at which the images of --samples are compared; 0 for that of the first of them. A run has its own."""
     out: str = ""
-    """Folder for images.json and nearest.png; RUN/eval when absent, none with --samples."""
+    """Folder for images.json and nearest.png (translations.png of a run that translates); RUN/eval when absent, none with
+    --samples."""
     json: bool = False
     """Print JSON instead of a table."""
     seed: int = 0
@@ -54,7 +55,8 @@ def evaluate(argv: list[str]) -> int:
     """``image-bridge evaluate``."""
     given = parse(
         EvaluateOptions, argv, "image-bridge evaluate",
-        "How good images are, beside real ones. Examples:\n\n  image-bridge evaluate runs/a\n"
+        "How good images are, beside real ones; of a run that translates images, beside the true translations where there are "
+        "any (held-out images of the same scene) and beside doing without. Examples:\n\n  image-bridge evaluate runs/a\n"
         "  image-bridge evaluate runs/a -n 5000 --extractor own --json\n"
         "  image-bridge evaluate --samples drawn --data faces",
     )  # fmt: skip
@@ -70,6 +72,13 @@ def evaluate(argv: list[str]) -> int:
         raise UserError("--size is for --samples; a run's images are compared at the size at which it draws")
     if given.inception_weights and given.extractor != "auto":
         raise UserError(f"--inception-weights and --extractor {given.extractor} exclude each other; name one of them")
+    if given.run:
+        from ..generators import is_translator
+        from ..pipeline import generator_folder
+        from .translation_figures import evaluate_translator
+
+        if is_translator(generator_folder(given.run)):
+            return evaluate_translator(given, _extractor)
     bars = Bars()
     try:
         found, picture = (_judge_folder if given.samples else _judge_run)(given, bars)
