@@ -102,14 +102,19 @@ class ImageBatches:
         self.order = Batches(lambda i: i, len(source.chosen), batch, source.seed, source.workers)
         self.per_epoch = self.order.per_epoch
 
+    def numbers(self, i: int) -> np.ndarray:
+        """Which images (B,) they are."""
+        found: np.ndarray = self.source.chosen[self.order.indices(i)]
+        return found
+
     def __getitem__(self, i: int) -> Tensor:
-        x = self.pixels(self.source.chosen[self.order.indices(i)])
+        x = self.pixels(self.numbers(i))
         return x if self.channels == x.shape[1] else x.mean(1, keepdim=True)
 
     def labels(self, i: int) -> Tensor:
         """The classes (B,) of the same images."""
         assert self.kinds is not None
-        found = torch.from_numpy(self.kinds[self.source.chosen[self.order.indices(i)]])
+        found = torch.from_numpy(self.kinds[self.numbers(i)])
         return found.to(self.source.workers.device, non_blocking=True)
 
 

@@ -118,7 +118,7 @@ def options_for(algorithm: Any) -> Any:
     from ..algorithms import fed
 
     kind = fed(algorithm)
-    data = ImageOptions() if kind in ("images", "classes") else PairOptions(**getattr(algorithm, "data_defaults", {}))
+    data = ImageOptions() if kind in ("images", "classes", "lines") else PairOptions(**getattr(algorithm, "data_defaults", {}))
     return options_of(data=data, train=RunOptions() if kind == "captions" else TrainOptions(), config=algorithm.Config())
 
 
@@ -215,6 +215,7 @@ def _images(
     from ..algorithms import fed
     from ..captions import CaptionVectors
     from ..images import ImageData
+    from ..lines import LineImages, pack_lines
     from ..pairs import PairData, TrainingImages
 
     processes, kind = given.processes or os.cpu_count() or 1, fed(algorithm)
@@ -230,6 +231,10 @@ def _images(
         with _told("packing", "images", workers.main) as tell:
             packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         encoder = encoder_for(data)
+        if kind == "lines":
+            with _told("packing", "line drawings", workers.main) as tell:
+                lines = pack_lines(data, config.lines, sizes, processes, given.strict, tell)
+            return LineImages(data, packed, lines, workers, options.seed), encoder
         if kind != "pairs":
             return TrainingImages(data, packed, workers, options.seed), encoder
         with _told("encoding", "captions", workers.main) as tell:
@@ -336,10 +341,16 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
             figures(made.kept["generator"], images, 1, names=names, tell=lambda what, done, total: tell(done, total))
-    preview: Any = Preview(images, options.seed) if paired else PlainPreview(images, encoder, options.seed)
-    shown = Previewed(made, preview, options.grids)
     words = '"..." ' if paired else ""
     use = f"`image-bridge generate {path} {words}--out a.png` draws"
+    if fed(made) == "lines":
+        from ..lines import LinePreview
+
+        preview: Any = LinePreview(images, made.kept["generator"].config, options.seed)
+        use = f"`image-bridge color {path} LINE.png --out a.png` makes an image"
+    else:
+        preview = Preview(images, options.seed) if paired else PlainPreview(images, encoder, options.seed)
+    shown = Previewed(made, preview, options.grids)
     return to_the_end(
         shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
     )
