@@ -15,7 +15,7 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    train (cgan, stackgan, stackgan_v2; joint: an encoder)
   image-bridge train ALGORITHM --data FOLDER --run DIR
                                    train without text (gan, dcgan, wgan, wgan_gp, sngan, infogan, vaegan, pggan;
-                                   acgan, which is told a class)
+                                   acgan, which is told a class; colorgan, which colours line drawings)
   image-bridge resume DIR          go on with a run that was stopped or killed
   image-bridge report DIR [DIR ...]
                                    one HTML page with curves and the grids of samples
@@ -25,6 +25,8 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    of a run without text; --class NAME of one that is told classes
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
+  image-bridge color RUN LINE.png --hint HINT.png --out out.png
+                                   colour a line drawing, or a folder of them, with a run of colorgan; or restore mosaics
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies
   image-bridge ui RUN              a page in the browser: captions to images, a slider between two, trainings
   image-bridge completion bash     a script with which the shell completes all this; or zsh
@@ -35,7 +37,7 @@ Try it:
 
 Options of a command: image-bridge COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate", "ui", "completion")
+COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "color", "evaluate", "ui", "completion")
 
 
 def main(argv: list[str] | None = None) -> None:

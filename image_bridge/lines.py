@@ -112,9 +112,7 @@ class LinePreview:
             if self.config.source == "mosaic":
                 headings, columns = [*headings, "restored"], [*columns, G.images(self.source)]
             else:
-                with_hint, without = (
-                    G.images(torch.cat([self.source, h], 1)) for h in (self.hint, torch.ones_like(self.hint))
-                )
+                with_hint, without = (G.images(torch.cat([self.source, h], 1)) for h in (self.hint, torch.ones_like(self.hint)))
                 headings = [*headings, "hint", "coloured", "without hint"]
                 columns = [*columns, self.hint, with_hint, without]
         rows = list(zip(*(drawn(x) for x in [*columns, self.x]), strict=True))

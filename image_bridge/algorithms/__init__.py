@@ -37,13 +37,13 @@ SUMMARIES = {
     "infogan": "images alone: codes in the noise that can be read from the image (InfoGAN, Chen et al., 2016)",
     "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
     "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
-    "colorgan": "line drawings, with hints of colour, to images; or mosaics to images (deepcolor, 2017; pix2pix, Isola et al., 2017)",
+    "colorgan": "line drawings and hints of colour to images, or mosaics to images (deepcolor, 2017; pix2pix, Isola et al.)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 
 
 def fed(algorithm: Any) -> str:
-    """What an algorithm trains on: "pairs" of images and captions' vectors, or images with "captions", "classes", "lines", or "images"."""
+    """What an algorithm trains on: "pairs" of images and captions' vectors, "images", or those with "captions", "classes", "lines"."""
     return str(getattr(algorithm, "fed", "pairs"))
 
 

@@ -10,6 +10,7 @@ def run(command: str, argv: list[str]) -> int:
     """Run a command with its words; gives the exit code. Warnings come as one line each."""
     from textgan.cli.parse import say
 
+    from .coloring import color
     from .data import data
     from .evaluation import evaluate
     from .page import ui
@@ -19,7 +20,7 @@ def run(command: str, argv: list[str]) -> int:
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "evaluate": evaluate, "ui": ui, "completion": _completion,
+        "color": color, "evaluate": evaluate, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
@@ -31,6 +32,7 @@ def options() -> dict[str, Any]:
     from textgan.cli.page import UiOptions
     from textgan.cli.use import ReportOptions
 
+    from .coloring import ColorOptions
     from .data import DataOptions
     from .evaluation import EvaluateOptions
     from .training import ResumeImagesOptions
@@ -38,7 +40,7 @@ def options() -> dict[str, Any]:
 
     return {
         "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
-        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions, "ui": UiOptions,
+        "interpolate": InterpolateOptions, "color": ColorOptions, "evaluate": EvaluateOptions, "ui": UiOptions,
     }  # fmt: skip
 
 

@@ -101,6 +101,13 @@ def evaluate(argv: list[str]) -> int:
     if given.inception_weights and given.extractor != "auto":
         raise UserError(f"--inception-weights and --extractor {given.extractor} exclude each other; name one of them")
     bars = Bars()
+    if given.run:
+        from ..coloring import takes_images
+        from ..pipeline import generator_folder
+        from .coloring import evaluate_images
+
+        if takes_images(folder := generator_folder(given.run)):
+            return evaluate_images(given, folder, bars)
     try:
         judged, picture = (_judge_folder if given.samples else _judge_run)(given, bars)
     finally:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,7 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     if fed(made) == "captions":
         return _fit_encoder(path, made, options, workers)
     from ..evaluate import figures
+    from ..evaluate.coloring import figures as colored
     from ..preview import PlainPreview, Preview, Previewed
 
     assert isinstance(options, TrainOptions)
@@ -335,12 +337,14 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     def finish(folder: Path) -> None:
         shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
 
+    judged = colored if fed(made) == "lines" else partial(figures, names=names)
+
     def measured() -> dict[str, float]:
-        return figures(made.kept["generator"], images, names=names) if workers.main else {}
+        return judged(made.kept["generator"], images) if workers.main else {}
 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
-            figures(made.kept["generator"], images, 1, names=names, tell=lambda what, done, total: tell(done, total))
+            judged(made.kept["generator"], images, 1, tell=lambda what, done, total: tell(done, total))
     words = '"..." ' if paired else ""
     use = f"`image-bridge generate {path} {words}--out a.png` draws"
     if fed(made) == "lines":

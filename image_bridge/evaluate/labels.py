@@ -43,7 +43,8 @@ def cell(key: str, figures: dict[str, float]) -> str:
     return f"{value:.4f}" if key == "nearest_pixels" else f"{value:.3f}"
 
 
-def _lined_up(rows: Sequence[Sequence[str]]) -> str:
+def lined_up(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text in columns, the first to the left, the others to the right."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = (
         "  ".join([f"{row[0]:{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows
@@ -62,14 +63,14 @@ def table(judged: dict[str, Any]) -> str:
             cells = [cell(key, row) for key in ("model", "real", "exchanged", "commonest", "one_of")]
             shown = "all that is named" if name == "all" else f"({name})" if name in judged["unseen"] else name
             rows.append((shown, *cells, f"{row['judged']:,.0f}"))  # type: ignore[arg-type]
-        out += _lined_up(rows) + "\n"
+        out += lined_up(rows) + "\n"
     lines = [("", "samples", "real images")]
     for key in dict.fromkeys([*model, *real]):
         if key not in QUIET:
             chance = f", chance {model['r_precision_chance']:.3f}" if key == "r_precision" else ""
             name = label(key).replace("of one caption", OF[told])
             lines.append((name + chance, cell(key, model), cell(key, real)))
-    return out + _lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
+    return out + lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
 
 
 def notes(judged: dict[str, Any]) -> Iterator[str]:
