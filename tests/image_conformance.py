@@ -14,7 +14,9 @@ from torch import nn
 from image_bridge.algorithms import fed, find
 from image_bridge.blocks import BatchNorm2d
 from image_bridge.captions import CaptionVectors, ClassNames, load_encoder
+from image_bridge.generators import UNetGenerator, load_generator
 from image_bridge.images import ImageData
+from image_bridge.lines import LineImages, LinePreview, pack_lines
 from image_bridge.pairs import PairData, TrainingImages
 from image_bridge.preview import PlainPreview, Preview, Previewed
 from textgan.runtime import Run, Workers, fit
@@ -38,12 +40,14 @@ TINY = {
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
+    "colorgan": {"size": 16, "steps": 6, "batch": 8, "width": 4, "d_width": 4},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
     "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
+    "colorgan": [{"task": "color"}, {"task": "mosaic"}],
 }  # fmt: skip
 WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
@@ -56,6 +60,8 @@ def build(name, folder, seed=0, workers=None, **changes):
     if fed(algorithm) == "pairs":
         captions = CaptionVectors(data, load_encoder("bow", data))
         images = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=seed)
+    elif fed(algorithm) == "lines":
+        images = LineImages(data, packed, pack_lines(data, config.lines, [*packed]), workers, seed)
     else:
         images = TrainingImages(data, packed, workers, seed)
     workers.seed(seed, 0)
@@ -65,8 +71,23 @@ def build(name, folder, seed=0, workers=None, **changes):
 def preview(made, images, seed):
     if fed(made) == "pairs":
         return Preview(images, seed)
+    if fed(made) == "lines":
+        return LinePreview(images, made.G.config, seed)
     label = made.config.label if fed(made) == "classes" else ""
     return PlainPreview(images, ClassNames(label, images.data.classes(label)[1]) if label else ClassNames(), seed)
+
+
+def load(made, folder):
+    """The saved generator of an algorithm."""
+    return UNetGenerator.from_pretrained(folder) if fed(made) == "lines" else load_generator(folder)
+
+
+def inputs(made):
+    """What three images are made of."""
+    r, c = torch.Generator().manual_seed(0), made.kept["generator"].config
+    if fed(made) == "lines":
+        return [torch.randn(3, c.inputs, c.size, c.size, generator=r)]
+    return [torch.randn(3, n, generator=r) for n in (c.text, c.noise)]
 
 
 def train(name, folder, path, until=None, seed=0, workers=None, precision="fp32", **changes):

@@ -15,12 +15,11 @@ import torch
 from image_bridge.algorithms import ALGORITHMS, find
 from image_bridge.blocks import BatchNorm2d
 from image_bridge.datasets import shapes
-from image_bridge.generators import load_generator
 from image_bridge.preview import Preview, Previewed
 from textgan.errors import UserError
 from textgan.runtime import Interrupted, Run, Workers, fit
 
-from .image_conformance import CASES, TINY, WHOLE, build, networks, play, preview, same, train, weights
+from .image_conformance import CASES, TINY, WHOLE, build, inputs, load, networks, play, preview, same, train, weights
 
 BARE = ("gan", "pggan")  # networks without buffers: nothing of a fixed one could move
 EVERY = pytest.mark.parametrize("name", list(TINY))
@@ -127,13 +126,12 @@ def test_every_parameter_gets_a_gradient(name, changes, folder):
 def test_the_saved_generator_draws_the_same_images(name, folder, tmp_path):
     made, steps = train(name, folder, tmp_path / "r")
     G = made.kept["generator"]
-    loaded = load_generator(tmp_path / f"r/checkpoints/{steps:08d}/generator")
-    r = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(3, n, generator=r) for n in (G.config.text, G.config.noise)]
+    loaded = load(made, tmp_path / f"r/checkpoints/{steps:08d}/generator")
+    given = inputs(made)
     assert same(loaded.state_dict(), G.state_dict())
-    torch.testing.assert_close(loaded.images(*inputs), G.images(*inputs), atol=1e-5, rtol=0)  # convolved in another order
-    assert (build(name, folder)[0].kept["generator"].images(*inputs) - G.images(*inputs)).abs().max() > 1e-3
-    assert G.images(*inputs).shape[1:] == (3, G.config.size, G.config.size)
+    torch.testing.assert_close(loaded.images(*given), G.images(*given), atol=1e-5, rtol=0)  # convolved in another order
+    assert (build(name, folder)[0].kept["generator"].images(*given) - G.images(*given)).abs().max() > 1e-3
+    assert G.images(*given).shape[1:] == (3, G.config.size, G.config.size)
 
 
 @EVERY

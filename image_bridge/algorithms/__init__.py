@@ -43,7 +43,7 @@ SUMMARIES = {
 
 
 def fed(algorithm: Any) -> str:
-    """What an algorithm trains on: "pairs" of images and captions' vectors, "images", or those with "captions", "classes", "lines"."""
+    """What it trains on: "pairs" of images and captions' vectors, "images", or images with "captions", "classes" or "lines"."""
     return str(getattr(algorithm, "fed", "pairs"))
 
 

@@ -5,8 +5,8 @@ References: Frans, deepcolor, 2017 (github.com/kvfrans/deepcolor), for the task,
 
 ``d_step`` and ``g_step`` are the two halves of pix2pix's equation 4: D sees what G is given beside an image and says whether the
 image is real (equation 1); G fools it and comes near the real image in L1 (equation 3), whose weight is 100. What G is given is
-made of the image itself, in ``transforms``: lines by an adaptive threshold, unless there are drawn ones; hints by blanking squares
-and a blur. ``--task mosaic`` changes that alone: the image in squares of one colour each.
+made of the image itself, in ``transforms``: lines by an adaptive threshold, if none were drawn; hints by blanking squares and a
+blur. ``--task mosaic`` changes that alone: the image in squares of one colour each.
 
 Departs: convolutions are 4 x 4, as pix2pix's (deepcolor: 5 x 5), and go no deeper than 2 x 2 pixels; D's go down to 4 x 4, which
 at 64 x 64 are deepcolor's four.
