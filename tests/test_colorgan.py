@@ -415,8 +415,8 @@ def test_evaluate_says_how_near_it_comes_and_what_needs_no_training(run, folder,
     assert methods["hinted"]["l1"] != methods["unhinted"]["l1"]
     assert {"colour", "kind"} <= judged["attributes"].keys()
     assert {"hinted", "source", "real", "commonest", "one_of"} <= judged["attributes"]["colour"].keys()
-    assert (run / "eval/held_out.png").is_file()
-    saved = json.loads((run / "eval/images.json").read_text())
+    assert (run / "eval/coloring.png").is_file()
+    saved = json.loads((run / "eval/coloring.json").read_text())
     assert saved["methods"]["hinted"] == methods["hinted"]
     assert here("evaluate", run, "--extractor", "own", "--data", folder, "--out", tmp_path / "e") == 0
     told = capsys.readouterr().out

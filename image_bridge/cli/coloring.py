@@ -187,12 +187,12 @@ def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
     out = Path(given.out) if given.out else run / "eval" if run else None
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "images.json", json.dumps(judged, indent=1) + "\n")
-        write_text(out / "held_out.png", png(np.asarray(picture)))
+        write_text(out / "coloring.json", json.dumps(judged, indent=1) + "\n")
+        write_text(out / "coloring.png", png(np.asarray(picture)))
     if given.json:
         print_json(judged)
     else:
         sys.stdout.write(table(judged))
     if out is not None:
-        say(f"held-out images, and what was made of them: {out / 'held_out.png'}")
+        say(f"held-out images, and what was made of them: {out / 'coloring.png'}")
     return 0
