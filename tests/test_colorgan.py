@@ -427,3 +427,12 @@ def test_evaluate_says_how_near_it_comes_and_what_needs_no_training(run, folder,
     quick = figures(made.kept["generator"], built, 20)
     assert {"l1", "psnr", "accuracy", "kid"} >= quick.keys() >= {"l1", "psnr", "kid"}
     assert all(torch.equal(v, state[k]) for k, v in weights(made).items())
+
+
+def test_figures_while_training(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "SEEN", 64)
+    assert here("train", "colorgan", "--data", plain, "--run", tmp_path / "f", "--figures", *TINY) == 0
+    rows = [json.loads(file.read_text()) for file in sorted((tmp_path / "f/eval").glob("*.json"))]
+    assert len(rows) == 2
+    assert all({"l1", "psnr", "kid"} <= row.keys() for row in rows)
+    assert rows[0]["l1"] != rows[1]["l1"]

@@ -78,6 +78,7 @@ class Bars:
         """Leave the terminal as it was."""
         if self.bar is not None:
             self.bar.close()
+            self.bar = None
 
 
 def evaluate(argv: list[str]) -> int:
@@ -100,15 +101,14 @@ def evaluate(argv: list[str]) -> int:
         raise UserError("--size is for --samples; a run's images are compared at the size at which it draws")
     if given.inception_weights and given.extractor != "auto":
         raise UserError(f"--inception-weights and --extractor {given.extractor} exclude each other; name one of them")
-    bars = Bars()
-    if given.run:
-        from ..coloring import takes_images
-        from ..pipeline import generator_folder
-        from .coloring import evaluate_images
+    from ..coloring import takes_images
+    from ..pipeline import generator_folder
+    from .coloring import evaluate_images
 
-        if takes_images(folder := generator_folder(given.run)):
-            return evaluate_images(given, folder, bars)
+    bars = Bars()
     try:
+        if given.run and takes_images(folder := generator_folder(given.run)):
+            return evaluate_images(given, folder, bars)
         judged, picture = (_judge_folder if given.samples else _judge_run)(given, bars)
     finally:
         bars.close()
