@@ -15,7 +15,7 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    train (cgan, stackgan, stackgan_v2; joint: an encoder)
   image-bridge train ALGORITHM --data FOLDER --run DIR
                                    train without text (gan, dcgan, wgan, wgan_gp, sngan, infogan, vaegan, pggan;
-                                   acgan, which is told a class)
+                                   acgan, which is told a class; colorgan, which colours line drawings)
   image-bridge resume DIR          go on with a run that was stopped or killed
   image-bridge report DIR [DIR ...]
                                    one HTML page with curves and the grids of samples
@@ -27,8 +27,10 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    the way from one sentence to another, as a strip or an animation
   image-bridge translate RUN IN --to DOMAIN --out OUT
                                    images to images of another domain, of a run that translates (cyclegan)
+  image-bridge color RUN LINE.png --hint HINT.png --out out.png
+                                   colour a line drawing, or a folder of them, with a run of colorgan; or restore mosaics
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies;
-                                   translations beside the truth
+                                   translations and coloured drawings beside the truth
   image-bridge compare RUN RUN ...
                                    one HTML page: figures beside real images, cost, losses, samples of the same noise
   image-bridge ui RUN              a page in the browser: captions to images, a slider between two, trainings
@@ -41,7 +43,8 @@ Try it:
 Options of a command: image-bridge COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
 COMMANDS = (
-    "data", "train", "resume", "report", "generate", "interpolate", "translate", "evaluate", "compare", "ui", "completion",
+    "data", "train", "resume", "report", "generate", "interpolate", "translate", "color", "evaluate", "compare", "ui",
+    "completion",
 )  # fmt: skip
 
 

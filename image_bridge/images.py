@@ -97,6 +97,7 @@ class ImageData:
         attributes: by name, a number for each image, -1 where it has none, and the words that the numbers stand for.
         held_out: whether each image is held out.
         scene: (N,) a number that images of the same thing in different domains share; -1 where there is none.
+        others: names of further files of each image, by what they are (``line_file_name`` as "line").
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -125,54 +126,84 @@ class ImageData:
             words = sorted({row["attributes"][name] for row in rows if name in row["attributes"]})
             index = {word: k for k, word in enumerate(words)}
             self.attributes[name] = np.array([index.get(row["attributes"].get(name, ""), -1) for row in rows]), words
+        self.others: list[dict[str, str]] = [row["others"] for row in rows]
         self.damaged: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def digest(self) -> str:
-        """A hash of the metadata and of the images' sizes and times."""
+    def beside(self, name: str) -> list[Path]:
+        """What lies beside each image by its ``NAME_file_name``, such as the "line" drawing of each; none where one lacks it.
+
+        Raises:
+            UserError: a file is not there.
+        """
+        if not all(name in some for some in self.others):
+            return []
+        files = [self.path / some[name] for some in self.others]
+        missing = next((f for f in files if not f.is_file()), None)
+        if missing is not None:
+            raise UserError(
+                f"{self.path / 'metadata.jsonl'} names {missing.relative_to(self.path)} as {name}_file_name, which is not there; "
+                "expected every file it names"
+            )
+        return files
+
+    def digest(self, files: Sequence[Path] | None = None) -> str:
+        """A hash of the metadata and of the sizes and times of the images, or of other files."""
         found = hashlib.sha256((self.path / "metadata.jsonl").read_bytes())
-        for file in self.files:
+        for file in self.files if files is None else files:
             stat = file.stat()
             found.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
         return found.hexdigest()
 
     def pack(
-        self, size: int, processes: int = 1, strict: bool = False, tell: Callable[[int, int], None] = lambda done, total: None
-    ) -> np.ndarray:
+        self, size: int, processes: int = 1, strict: bool = False, tell: Callable[[int, int], None] = lambda done, total: None,
+        beside: str = "",
+    ) -> np.ndarray:  # fmt: skip
         """All images as bytes (N, size, size, 3), memory-mapped; made once and kept in the folder ``cache``.
 
         Images that cannot be read stay black and are named in ``damaged``; ``usable`` leaves them out.
 
+        Args:
+            size: their width and height.
+            processes: that read.
+            strict: refuse damaged images.
+            tell: is called with the images read and their number.
+            beside: pack what lies beside each image by this name instead, such as "line".
+
         Raises:
             UserError: with ``strict``, an image cannot be read; or none can.
         """
-        stem = self.path / "cache" / f"{size}-{self.digest()[:16]}"
+        files, prefix = (self.beside(beside), f"{beside}-{size}") if beside else (self.files, str(size))
+        stem = self.path / "cache" / f"{prefix}-{self.digest(files)[:16]}"
         ready, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
         if not (ready.is_file() and notes.is_file()):
             stem.parent.mkdir(exist_ok=True)
-            for old in stem.parent.glob(f"{size}-*"):
+            for old in stem.parent.glob(f"{prefix}-*"):
                 old.unlink()
             temporary = stem.parent / f".{stem.name}.{os.getpid()}.npy"
             try:
                 out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(self), size, size, 3))
                 del out
-                numbered, chunk = list(enumerate(self.files)), 256
+                numbered, chunk = list(enumerate(files)), 256
                 parts = [Part(numbered[i : i + chunk], size, temporary) for i in range(0, len(numbered), chunk)]
                 told = in_parallel(_pack, parts, processes, lambda done, _: tell(min(done * chunk, len(self)), len(self)))
-                damaged = [row for rows in told for row in rows]
-                notes.write_text(json.dumps(damaged), encoding="utf-8")
+                unread = [row for rows in told for row in rows]
+                notes.write_text(json.dumps(unread), encoding="utf-8")
                 os.replace(temporary, ready)
             finally:
                 temporary.unlink(missing_ok=True)
-        self.damaged = {int(number): str(why) for number, why in json.loads(notes.read_text(encoding="utf-8"))}
-        first = next(iter(self.damaged.items()), None)
-        if first is not None and (strict or len(self.damaged) == len(self)):
+        damaged = {int(number): str(why) for number, why in json.loads(notes.read_text(encoding="utf-8"))}
+        first = next(iter(damaged.items()), None)
+        if first is not None and (strict or len(damaged) == len(self)):
             raise UserError(
-                f"{self.files[first[0]]}: {first[1]}; {len(self.damaged)} of {len(self)} images cannot be used; mend them"
-                + ("; without --strict they are skipped" if strict and len(self.damaged) < len(self) else "")
+                f"{files[first[0]]}: {first[1]}; {len(damaged)} of {len(self)} images cannot be used; mend them"
+                + ("; without --strict they are skipped" if strict and len(damaged) < len(self) else "")
             )
+        if beside:  # an image whose drawing cannot be read is not used either
+            damaged = {k: f"{files[k].relative_to(self.path)}: {why}" for k, why in damaged.items()} | self.damaged
+        self.damaged = damaged
         packed: np.ndarray = np.load(ready, mmap_mode="r")
         return packed
 
@@ -251,9 +282,11 @@ def _row(line: str, number: int, source: Path) -> dict[str, Any]:
     attributes, scene = row.get("attributes") or {}, row.get("scene")
     if scene is not None and (type(scene) is not int or not 0 <= scene < 2**63):
         raise UserError(f"{where} has the scene {scene!r}; expected a whole number from 0, or none")
+    others = {k.removesuffix("_file_name"): v for k, v in row.items() if k.endswith("_file_name") and isinstance(v, str)}
     return {
         "file_name": row["file_name"], "captions": whole, "split": row.get("split", ""), "scene": -1 if scene is None else scene,
         "attributes": {str(k): str(v) for k, v in attributes.items() if v is not None},
+        "others": others,
     }  # fmt: skip
 
 

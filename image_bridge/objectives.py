@@ -38,6 +38,8 @@ def d_loss(real: Tensor, fake: Tensor, game: Game, smooth: float = 1.0) -> Tenso
 def least_squares(scores: Tensor, target: float) -> Tensor:
     """How far scores are from what they should be, squared, on average (LSGAN, Mao et al., ICCV 2017, eq. 9)."""
     return (scores.float() - target).square().mean()
+
+
 def flipped(real: Tensor, fake: Tensor, u: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Scores for ``d_loss`` with noisy labels: each real and generated sample that meet change places with this probability.
 

@@ -129,13 +129,18 @@ class ImageBatches:
         self.order = Batches(lambda i: i, len(self.chosen), batch, source.seed if seed is None else seed, source.workers)
         self.per_epoch = self.order.per_epoch
 
+    def numbers(self, i: int) -> np.ndarray:
+        """Which images (B,) they are."""
+        found: np.ndarray = self.chosen[self.order.indices(i)]
+        return found
+
     def __getitem__(self, i: int) -> Tensor:
-        return toned(self.pixels(self.chosen[self.order.indices(i)]), self.channels)
+        return toned(self.pixels(self.numbers(i)), self.channels)
 
     def labels(self, i: int) -> Tensor:
         """The classes (B,) of the same images."""
         assert self.kinds is not None
-        found = torch.from_numpy(self.kinds[self.chosen[self.order.indices(i)]])
+        found = torch.from_numpy(self.kinds[self.numbers(i)])
         return found.to(self.source.workers.device, non_blocking=True)
 
 

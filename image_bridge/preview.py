@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from textgan.runtime import Player, Stage, frozen
+from textgan.runtime import Player, Stage, Workers, frozen
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import fold
 
@@ -23,6 +23,15 @@ from .pairs import PairData, TrainingImages
 
 ROWS, COLUMNS = 8, 8  # captions, and images that are drawn of each
 LEAST, MOST = 64, 128  # pixels of an image in the grid: smaller ones are enlarged, larger ones reduced
+
+
+class Drawing(Protocol):
+    """What draws the grids of a generator."""
+
+    workers: Workers
+
+    def draw(self, G: Any) -> bytes:
+        """A PNG file of what ``G`` draws."""
 
 
 class Preview:
@@ -52,9 +61,9 @@ class Preview:
         z = torch.randn(COLUMNS, G.config.noise, generator=torch.Generator().manual_seed(self.seed)).to(self.workers.device)
         vectors = self.vectors.to(self.workers.device)
         with frozen(G):
-            drawn = [_drawn(G.images(vector.expand(COLUMNS, -1), z)) for vector in vectors]
-        rows = [[real, *some] for real, some in zip(self.real, drawn, strict=True)]
-        return _picture(rows, self.captions, ["real"])
+            made = [drawn(G.images(vector.expand(COLUMNS, -1), z)) for vector in vectors]
+        rows = [[real, *some] for real, some in zip(self.real, made, strict=True)]
+        return picture(rows, self.captions, ["real"])
 
 
 class PlainPreview:
@@ -83,8 +92,8 @@ class PlainPreview:
         noise = z.split(COLUMNS) * (len(self.captions) if self.names.words else 1)
         with frozen(G):
             for vector, some, real in zip(self.vectors.to(self.workers.device), noise, self.real, strict=True):
-                rows.append([*real, *_drawn(G.images(vector.expand(COLUMNS, -1), some))])
-        return _picture(rows, self.captions, ["real"] if self.names.words else [])
+                rows.append([*real, *drawn(G.images(vector.expand(COLUMNS, -1), some))])
+        return picture(rows, self.captions, ["real"] if self.names.words else [])
 
 
 class TranslationPreview:
@@ -119,21 +128,22 @@ class TranslationPreview:
         with frozen(G):
             for target in targets:
                 made = G.translate(x, source, torch.full_like(source, target))
-                back = _drawn(G.translate(made, torch.full_like(source, target), source))
-                for row, image, again, k in zip(rows, _drawn(made), back, self.source, strict=True):
+                back = drawn(G.translate(made, torch.full_like(source, target), source))
+                for row, image, again, k in zip(rows, drawn(made), back, self.source, strict=True):
                     blank = np.full_like(image, 255)
                     row += [blank, blank] if k == target else [image, again if k in targets else blank]
         headings = ["real", *(word for k in targets for word in (self.names.words[k], "and back"))]
-        return _picture(rows, self.captions, headings)
+        return picture(rows, self.captions, headings)
 
 
-def _drawn(x: Tensor) -> np.ndarray:
+def drawn(x: Tensor) -> np.ndarray:
     """Images (n, 3, S, S) in [-1, 1] as bytes (n, S, S, 3)."""
     found: np.ndarray = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return found
 
 
-def _picture(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], headings: Sequence[str]) -> bytes:
+def picture(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], headings: Sequence[str]) -> bytes:
+    """A PNG file of rows of images (S, S, 3), each row below its caption, each column below its heading."""
     out = io.BytesIO()
     grid([[_fitted(image) for image in row] for row in rows], captions, headings=headings).save(out, "PNG")
     return out.getvalue()
@@ -153,7 +163,7 @@ def nearest_images(images: TrainingImages, among: np.ndarray, scores: np.ndarray
         best = among[(-scores[i]).argsort(kind="stable")[:COLUMNS]]
         rows.append([packed[k] for k in (among[i], *best)])
         captions.append(images.data.captions[among[i]][0])
-    return _picture(rows, captions, ["own"])
+    return picture(rows, captions, ["own"])
 
 
 def _fitted(image: np.ndarray) -> Image.Image:
@@ -168,11 +178,11 @@ class Previewed:
 
     Args:
         algorithm: has ``players``, ``kept`` with a "generator", and ``stages()``.
-        preview: draws the grid.
+        preview: draws the grid, such as a Preview.
         grids: about how many are drawn over the whole training.
     """
 
-    def __init__(self, algorithm: Any, preview: Preview | PlainPreview | TranslationPreview, grids: int) -> None:
+    def __init__(self, algorithm: Any, preview: Drawing, grids: int) -> None:
         self.algorithm, self.preview, self.grids = algorithm, preview, grids
         self.players: Mapping[str, Player] = algorithm.players
         self.kept: Mapping[str, nn.Module] = algorithm.kept

@@ -14,7 +14,9 @@ from torch import nn
 from image_bridge.algorithms import fed, find
 from image_bridge.blocks import BatchNorm2d
 from image_bridge.captions import CaptionVectors, ClassNames, load_encoder
+from image_bridge.generators import TRANSLATORS, UNetGenerator, load_generator, load_translator
 from image_bridge.images import ImageData
+from image_bridge.lines import LineImages, LinePreview, pack_lines
 from image_bridge.pairs import PairData, TrainingImages
 from image_bridge.preview import PlainPreview, Preview, Previewed, TranslationPreview
 from textgan.runtime import Run, Workers, fit
@@ -40,6 +42,7 @@ TINY = {
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
+    "colorgan": {"size": 16, "steps": 6, "batch": 8, "width": 4, "d_width": 4},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
@@ -51,6 +54,7 @@ VARIANTS = {
     ],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
+    "colorgan": [{"task": "color"}, {"task": "mosaic"}],
 }  # fmt: skip
 WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
@@ -63,6 +67,8 @@ def build(name, folder, seed=0, workers=None, **changes):
     if fed(algorithm) == "pairs":
         captions = CaptionVectors(data, load_encoder("bow", data))
         images = PairData(data, captions, packed, workers, wrong=config.wrong, mean_of=config.captions, seed=seed)
+    elif fed(algorithm) == "lines":
+        images = LineImages(data, packed, pack_lines(data, config.lines, [*packed]), workers, seed)
     else:
         images = TrainingImages(data, packed, workers, seed)
     workers.seed(seed, 0)
@@ -74,17 +80,29 @@ def preview(made, images, seed):
         return Preview(images, seed)
     if fed(made) == "domains":
         return TranslationPreview(images, ClassNames(made.config.label, made.kept["generator"].config.domains), seed)
+    if fed(made) == "lines":
+        return LinePreview(images, made.G.config, seed)
     label = made.config.label if fed(made) == "classes" else ""
     return PlainPreview(images, ClassNames(label, images.data.classes(label)[1]) if label else ClassNames(), seed)
 
 
 def drawn(G, r):
-    """Images of a generator, or what a translator makes of some."""
-    if hasattr(G, "translate"):
+    """Images of a generator, or what one makes of some."""
+    size = G.config.size
+    if isinstance(G, UNetGenerator):
+        return G.images(torch.randn(3, G.config.inputs, size, size, generator=r))
+    if isinstance(G, TRANSLATORS):
         targets = torch.tensor([G.config.domains.index(name) for name in G.config.targets])
-        x, source = torch.rand(3, 3, G.config.size, G.config.size, generator=r), torch.zeros(3, dtype=torch.long)
+        x, source = torch.rand(3, 3, size, size, generator=r), torch.zeros(3, dtype=torch.long)
         return G.translate(2 * x - 1, source, targets[torch.arange(3) % len(targets)])
     return G.images(*(torch.randn(3, n, generator=r) for n in (G.config.text, G.config.noise)))
+
+
+def load(made, folder):
+    """The saved generator of an algorithm."""
+    if fed(made) == "lines":
+        return UNetGenerator.from_pretrained(folder)
+    return load_translator(folder) if fed(made) == "domains" else load_generator(folder)
 
 
 def train(name, folder, path, until=None, seed=0, workers=None, precision="fp32", **changes):

@@ -15,12 +15,11 @@ import torch
 from image_bridge.algorithms import ALGORITHMS, find
 from image_bridge.blocks import BatchNorm2d
 from image_bridge.datasets import shapes
-from image_bridge.generators import is_translator, load_generator, load_translator
 from image_bridge.preview import Preview, Previewed
 from textgan.errors import UserError
 from textgan.runtime import Interrupted, Run, Workers, fit
 
-from .image_conformance import CASES, TINY, WHOLE, build, drawn, networks, play, preview, same, train, weights
+from .image_conformance import CASES, TINY, WHOLE, build, drawn, load, networks, play, preview, same, train, weights
 
 BARE = ("gan", "pggan", "cyclegan")  # networks without buffers: nothing of a fixed one could move
 EVERY = pytest.mark.parametrize("name", list(TINY))
@@ -127,8 +126,7 @@ def test_every_parameter_gets_a_gradient(name, changes, folder):
 def test_the_saved_generator_draws_the_same_images(name, folder, tmp_path):
     made, steps = train(name, folder, tmp_path / "r")
     G = made.kept["generator"]
-    place = tmp_path / f"r/checkpoints/{steps:08d}/generator"
-    loaded = load_translator(place) if is_translator(place) else load_generator(place)
+    loaded = load(made, tmp_path / f"r/checkpoints/{steps:08d}/generator")
     assert same(loaded.state_dict(), G.state_dict())
     now, again, fresh = (
         drawn(g.eval(), torch.Generator().manual_seed(0)) for g in (G, loaded, build(name, folder)[0].kept["generator"])

@@ -23,6 +23,7 @@ ALGORITHMS = {
     "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
     "pggan": "image_bridge.algorithms.pggan:PGGAN",
     "cyclegan": "image_bridge.algorithms.cyclegan:CycleGAN",
+    "colorgan": "image_bridge.algorithms.colorgan:ColorGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -38,6 +39,7 @@ SUMMARIES = {
     "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
     "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
     "cyclegan": "images of one domain into another, from unpaired images (CycleGAN, Zhu et al., 2017)",
+    "colorgan": "line drawings and hints of colour to images, or mosaics to images (deepcolor, 2017; pix2pix, Isola et al.)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 
@@ -45,7 +47,7 @@ SUMMARIES = {
 def fed(algorithm: Any) -> str:
     """What an algorithm trains on: "pairs" of images and captions' vectors, or images, with something of theirs or alone.
 
-    "captions", "classes" and "domains" are what goes with them, "images" is nothing.
+    "captions", "classes", "domains" and "lines" are what goes with them, "images" is nothing.
     """
     return str(getattr(algorithm, "fed", "pairs"))
 

@@ -10,6 +10,7 @@ def run(command: str, argv: list[str]) -> int:
     """Run a command with its words; gives the exit code. Warnings come as one line each."""
     from textgan.cli.parse import say
 
+    from .coloring import color
     from .comparison import compare
     from .data import data
     from .evaluation import evaluate
@@ -21,7 +22,7 @@ def run(command: str, argv: list[str]) -> int:
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "translate": translate, "evaluate": evaluate, "compare": compare, "ui": ui, "completion": _completion,
+        "translate": translate, "color": color, "evaluate": evaluate, "compare": compare, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
@@ -33,6 +34,7 @@ def options() -> dict[str, Any]:
     from textgan.cli.page import UiOptions
     from textgan.cli.use import ReportOptions
 
+    from .coloring import ColorOptions
     from .comparison import CompareOptions
     from .data import DataOptions
     from .evaluation import EvaluateOptions
@@ -42,7 +44,7 @@ def options() -> dict[str, Any]:
 
     return {
         "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
-        "interpolate": InterpolateOptions, "translate": TranslateOptions, "evaluate": EvaluateOptions,
+        "interpolate": InterpolateOptions, "translate": TranslateOptions, "color": ColorOptions, "evaluate": EvaluateOptions,
         "compare": CompareOptions, "ui": UiOptions,
     }  # fmt: skip
 

@@ -72,22 +72,25 @@ def evaluate(argv: list[str]) -> int:
         raise UserError("--size is for --samples; a run's images are compared at the size at which it draws")
     if given.inception_weights and given.extractor != "auto":
         raise UserError(f"--inception-weights and --extractor {given.extractor} exclude each other; name one of them")
-    if given.run:
-        from ..generators import is_translator
-        from ..pipeline import generator_folder
-        from .translation_figures import evaluate_translator
+    from ..coloring import takes_images
+    from ..generators import is_translator
+    from ..pipeline import generator_folder
+    from .coloring import evaluate_images
+    from .translation_figures import evaluate_translator
 
-        if is_translator(generator_folder(given.run)):
-            return evaluate_translator(given, _extractor)
     bars = Bars()
     try:
+        if given.run and is_translator(folder := generator_folder(given.run)):
+            return evaluate_translator(given, extractor_for)
+        if given.run and takes_images(folder):
+            return evaluate_images(given, folder, bars)
         found, picture = (_judge_folder if given.samples else _judge_run)(given, bars)
     finally:
         bars.close()
     return _tell(found, picture, given)
 
 
-def _extractor(given: EvaluateOptions, device: Any) -> Any:
+def extractor_for(given: EvaluateOptions, device: Any) -> Any:
     """The extractor that was asked for; None for our own judge, which there is not yet."""
     from ..evaluate.extractors import inception
 
@@ -103,7 +106,7 @@ def _judge_run(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]
     one = opened(given.run)
     if not (source := given.data or one.data):
         raise UserError(f"{given.run} does not say what it was trained on; expected --data FOLDER with the real images")
-    extractor = _extractor(given, device)
+    extractor = extractor_for(given, device)
     data, packed = real_images(source, one.G.config.size, bars)
     what = asked(one, data, given.number, given.seed, bars)
     judges = Judges.of(data, packed, device, bars, what.told)
@@ -120,7 +123,7 @@ def _judge_folder(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], A
     from .data import warn_of_damage
 
     device = device_of(given.device)
-    extractor = _extractor(given, device)
+    extractor = extractor_for(given, device)
     samples = ImageData(given.samples)
     samples.require_captions()
     size = given.size

@@ -7,12 +7,15 @@ from textgan.cli.use import report as write
 SIZES = ("", *(str(2**k) for k in range(3, 11)))  # a discriminator may be named by the size of its images
 UNITS = {
     "eval/kid": "KID of images from the held-out ones, in the classifier's features",
+    "eval/l1": "mean difference of held-out images from what is made of them, channels in [0, 1]",
+    "eval/psnr": "peak signal-to-noise ratio of what is made of held-out images (dB)",
     "eval/accuracy": "share of the named attributes that images show",
     "eval/accuracy_all": "share of images that show all that their caption names",
     "g/loss": "G's loss",
     "g/kl": "KL of the text's code from a standard normal (nats a number)",
     "g/same": "how alike the images of a text are: difference of noise by difference of images",
     "g/colour": "G's colours: distance between sizes",
+    "g/l1": "mean difference of images from what G makes of them, channels in [-1, 1]",
     "g/grad": "norm of G's gradient",
     "g/classes": "cross-entropy of the classes that D names in G's images (nats)",
     "g/accuracy": "share of G's images whose class D names",

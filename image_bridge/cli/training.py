@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def options_for(algorithm: Any) -> Any:
     from ..algorithms import fed
 
     kind = fed(algorithm)
-    data = ImageOptions() if kind in ("images", "classes", "domains") else PairOptions(**getattr(algorithm, "data_defaults", {}))
+    alone = kind in ("images", "classes", "domains", "lines")
+    data = ImageOptions() if alone else PairOptions(**getattr(algorithm, "data_defaults", {}))
     return options_of(data=data, train=RunOptions() if kind == "captions" else TrainOptions(), config=algorithm.Config())
 
 
@@ -220,6 +222,7 @@ def _images(
     from ..algorithms import fed
     from ..captions import CaptionVectors
     from ..images import ImageData
+    from ..lines import LineImages, pack_lines
     from ..pairs import PairData, TrainingImages
 
     processes, kind = given.processes or os.cpu_count() or 1, fed(algorithm)
@@ -235,6 +238,10 @@ def _images(
         with _told("packing", "images", workers.main) as tell:
             packed = {size: data.pack(size, processes, given.strict, tell) for size in sizes}
         encoder = encoder_for(data)
+        if kind == "lines":
+            with _told("packing", "line drawings", workers.main) as tell:
+                lines = pack_lines(data, config.lines, sizes, processes, given.strict, tell)
+            return LineImages(data, packed, lines, workers, options.seed), encoder
         if kind != "pairs":
             return TrainingImages(data, packed, workers, options.seed), encoder
         with _told("encoding", "captions", workers.main) as tell:
@@ -326,6 +333,7 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     if fed(made) == "captions":
         return _fit_encoder(path, made, options, workers)
     from ..evaluate import figures
+    from ..evaluate.coloring import figures as colored
     from ..preview import PlainPreview, Preview, Previewed, TranslationPreview
 
     assert isinstance(options, TrainOptions)
@@ -335,19 +343,29 @@ def _fit(path: Path, made: Any, images: Any, encoder: Any, options: RunOptions, 
     def finish(folder: Path) -> None:
         shutil.copytree(path / "text", folder / "generator" / "text", copy_function=_link)
 
+    judged = colored if fed(made) == "lines" else partial(figures, names=names)
+
     def measured() -> dict[str, float]:
-        return figures(made.kept["generator"], images, names=names) if workers.main else {}
+        return judged(made.kept["generator"], images) if workers.main else {}
 
     if options.figures and workers.main:
         with _told("the classifier of held-out figures", "images", True) as tell:
-            figures(made.kept["generator"], images, 1, names=names, tell=lambda what, done, total: tell(done, total))
-    translates, preview = fed(made) == "domains", Preview(images, options.seed) if paired else None
-    kind = TranslationPreview if translates else PlainPreview
-    shown = Previewed(made, preview or kind(images, encoder, options.seed), options.grids)
-    words = '"..." ' if paired else ""
-    use = f"`image-bridge generate {path} {words}--out a.png` draws"
-    if translates:
+            judged(made.kept["generator"], images, 1, tell=lambda what, done, total: tell(done, total))
+    use = f"`image-bridge generate {path} --out a.png` draws"
+    preview: Any
+    if paired:
+        preview, use = Preview(images, options.seed), f'`image-bridge generate {path} "..." --out a.png` draws'
+    elif fed(made) == "lines":
+        from ..lines import LinePreview
+
+        preview = LinePreview(images, made.kept["generator"].config, options.seed)
+        use = f"`image-bridge color {path} LINE.png --out a.png` makes an image"
+    elif fed(made) == "domains":
+        preview = TranslationPreview(images, encoder, options.seed)
         use = f"`image-bridge translate {path} IMAGES --to {encoder.words[-1]!r} --out FOLDER` translates"
+    else:
+        preview = PlainPreview(images, encoder, options.seed)
+    shown = Previewed(made, preview, options.grids)
     return to_the_end(
         shown, path, options, workers, "image-bridge", use, evaluate=measured if options.figures else None, finish=finish
     )

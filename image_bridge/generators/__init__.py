@@ -6,7 +6,7 @@ told a class, the vectors are its one-hot; for one that is told nothing, they ho
 
 Those that turn images into images have ``translate(x, source, target)`` instead: images (B, 3, S, S) of the domains with the
 numbers ``source`` (B,) in ``config.domains`` as images of the domains ``target`` (B,), each one of ``config.targets``. Where
-``needs_source`` is false they do not look at ``source``.
+``needs_source`` is false they do not look at ``source``. And UNetGenerator makes images of drawings: ``images`` takes those.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
 from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
+from .unet import UNetConfig, UNetGenerator
 
 __all__ = [
     "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig",
     "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig",
-    "TreeGenerator", "is_translator", "load_generator", "load_translator",
+    "TreeGenerator", "UNetConfig", "UNetGenerator", "generator_kind", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
@@ -36,17 +37,22 @@ TRANSLATORS = (DomainTranslator,)
 
 
 def load_generator(folder: Path | str) -> Generator:
-    """The generator in a folder, whatever its kind.
+    """The generator in a folder, of any kind but those that turn images into images.
 
     Raises:
         UserError: there is none, or it turns images into images.
     """
-    kind = _kind(Path(folder))
+    kind = generator_kind(folder)
     for found in GENERATORS:
         if kind == found.kind:
             return found.from_pretrained(folder)
     if is_translator(folder):
         raise UserError(f"{folder} turns images into images; expected a generator of images; `image-bridge translate` uses it")
+    if kind == UNetGenerator.kind:
+        raise UserError(
+            f"{folder} makes an image of a line drawing or a mosaic; expected a generator that draws of itself; use "
+            "`image-bridge color RUN LINE.png --out OUT.png`"
+        )
     raise UserError(f"{folder} holds {kind}; expected a generator of images")
 
 
@@ -56,7 +62,7 @@ def load_translator(folder: Path | str) -> Translator:
     Raises:
         UserError: there is none.
     """
-    kind = _kind(Path(folder))
+    kind = generator_kind(folder)
     for found in TRANSLATORS:
         if kind == found.kind:
             return found.from_pretrained(folder)
@@ -65,10 +71,16 @@ def load_translator(folder: Path | str) -> Translator:
 
 def is_translator(folder: Path | str) -> bool:
     """Whether the generator in a folder turns images into images."""
-    return _kind(Path(folder)) in {found.kind for found in TRANSLATORS}
+    return generator_kind(folder) in {found.kind for found in TRANSLATORS}
 
 
-def _kind(folder: Path) -> str:
+def generator_kind(folder: Path | str) -> str:
+    """What kind of generator lies in a folder, such as "cgan".
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(folder)
     if not (folder / "model.safetensors").is_file():
         raise UserError(f"{folder} holds no generator; expected a run of image-bridge, or one of its checkpoints")
     try:

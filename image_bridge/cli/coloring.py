@@ -1,0 +1,199 @@
+"""The command ``color``, and what ``evaluate`` says of a run that makes images of line drawings or mosaics."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from textgan.cli.parse import parse, positive, print_json, say
+from textgan.errors import UserError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class ColorOptions:
+    """Options of color."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run of colorgan, one of its checkpoints, or a folder with a saved generator."""
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="LINE")]
+    """A line drawing, black on white, or a folder of them; of a run with --task mosaic, an image. Its middle square is taken and
+    brought to the run's size."""
+    hint: str = ""
+    """An image with the colours on white, roughly where they belong: it is made pale and blurred. Or a folder with one of the
+    same name for each drawing. Without it, there is no hint."""
+    photo: bool = False
+    """LINE is a picture: make the line drawing of it first, by adaptive threshold."""
+    own_hint: bool = False
+    """With --photo: take the hints from the picture itself, as those of training are; --seed decides which."""
+    out: str = ""
+    """A .png file; for a folder of drawings the name of a new folder."""
+    grid: str = ""
+    """Also a .png file with a row for each: source, hint, result, and with --photo the picture itself."""
+    seed: int = 0
+    """Decides the hints of --own-hint."""
+    batch: int = 64
+    """Images at a time."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    json: bool = False
+    """Print what was written as JSON."""
+
+
+def color(argv: list[str]) -> int:
+    """``image-bridge color``."""
+    given = parse(
+        ColorOptions, argv, "image-bridge color",
+        "Colour line drawings, or restore mosaics, with a run of colorgan. Examples:\n\n"
+        "  image-bridge color runs/a line.png --hint hint.png --out out.png\n"
+        "  image-bridge color runs/a drawings --out coloured --grid grid.png\n"
+        "  image-bridge color runs/a picture.png --photo --own-hint --out out.png --grid grid.png",
+    )  # fmt: skip
+    from .use import LAST_SEED, _fits, _save, _target
+
+    positive(given, "batch")
+    if not 0 <= given.seed < LAST_SEED:
+        raise UserError(f"seeds must be 0 or more and below 2^63; received {given.seed}")
+    if given.own_hint and (given.hint or not given.photo):
+        raise UserError("--own-hint takes the colours of the picture: give it with --photo and without --hint")
+    files = _files(Path(given.source), "LINE")
+    many = Path(given.source).is_dir()
+    target = _target(given.out, () if many else (".png",), folder=many)
+    shown = _target(given.grid, (".png",)) if given.grid else None
+    beside = _hints(files, Path(given.hint), many) if given.hint else []
+    from ..coloring import Colorizer
+    from .judging import device_of
+
+    pipe = Colorizer.from_pretrained(given.run).to(device_of(given.device))
+    if pipe.restores and (given.hint or given.own_hint):
+        raise UserError(f"{given.run} restores mosaics and takes no hints; leave them out")
+    if shown:
+        _fits(len(files) * 4, pipe.size, "leave --grid out")
+    pictures = [_read(file) for file in files]
+    source, hint = pipe.sources(pictures, given.photo), None
+    if beside:
+        hint = pipe.hints([_read(file) for file in beside])
+    elif given.own_hint:
+        hint = pipe.drawn_hints(pictures, given.seed)
+    results = pipe(source, hint, given.batch)
+    if many:
+        from ..datasets.writing import new_folder
+
+        with new_folder(target) as folder:
+            for file, image in zip(files, results, strict=True):
+                image.save(folder / f"{file.stem}.png")
+    else:
+        _save(target, results[0])
+    if shown:
+        columns = {"source": source.expand(-1, 3, -1, -1), **({} if hint is None else {"hint": hint})}
+        truth = {"truth": pipe.fitted(pictures)} if given.photo or pipe.restores else {}
+        _save(shown, _grid(columns, {"restored" if pipe.restores else "coloured": results}, truth))
+    if given.json:
+        print_json({"folder" if many else "file": str(target), "images": len(results)})
+    else:
+        sys.stdout.write(f"{target}\n")
+    return 0
+
+
+def _grid(before: dict[str, Any], made: dict[str, Any], after: dict[str, Any]) -> Any:
+    from ..grids import grid
+    from ..preview import drawn
+
+    columns = [*(drawn(x) for x in before.values()), *made.values(), *(drawn(x) for x in after.values())]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return grid(rows, scale=max(1, 64 // len(columns[0][0])), headings=[*before, *made, *after])
+
+
+def _files(path: Path, name: str) -> list[Path]:
+    """A file, or the images of a folder by name.
+
+    Raises:
+        UserError: there is none, or two would give the same result.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{name} {path}: no such file; expected an image, or a folder of images")
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
+    if not found:
+        raise UserError(f"{name} {path} holds no image; expected files that end in {', '.join(ENDINGS)}")
+    for a, b in itertools.pairwise(found):
+        if a.stem == b.stem:
+            raise UserError(f"{name} {path} has {a.name} and {b.name}; expected one image of a name; rename one of them")
+    return found
+
+
+def _hints(files: list[Path], path: Path, many: bool) -> list[Path]:
+    """The hint of each file: the same one, or that of its name in a folder.
+
+    Raises:
+        UserError: a file has none.
+    """
+    found = _files(path, "--hint")
+    if path.is_file():
+        return found * len(files)
+    if not many:
+        raise UserError(f"--hint {path} is a folder; expected an image, as LINE is one")
+    by_name = {file.stem: file for file in found}
+    lacking = next((file for file in files if file.stem not in by_name), None)
+    if lacking is not None:
+        raise UserError(f"--hint {path} has no image for {lacking.name}; expected {lacking.stem}.png there; add it")
+    return [by_name[file.stem] for file in files]
+
+
+def _read(file: Path) -> Any:
+    from ..images import read_image
+
+    try:
+        return read_image(file)
+    except ValueError as error:
+        raise UserError(f"{file}: {error}; expected an image; mend it, or leave it out") from error
+
+
+def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
+    """``image-bridge evaluate`` of a run whose generator, in ``folder``, makes images of images."""
+    import numpy as np
+
+    from textgan.runtime import Run
+    from textgan.runtime.run import write_text
+
+    from ..coloring import Colorizer
+    from ..evaluate.coloring import judge, table
+    from ..images import png
+    from ..lines import pack_lines
+    from .evaluation import extractor_for, finite
+    from .judging import device_of, real_images, run_of
+
+    device, run = device_of(given.device), run_of(Path(given.run))
+    source = given.data or (Run.open(run).config.get("data", {}).get("data", "") if run else "")
+    if not source:
+        raise UserError(f"{given.run} does not say what it was trained on; expected --data FOLDER with the real images")
+    G, extractor = Colorizer.from_pretrained(folder).to(device).G, extractor_for(given, device)
+    data, packed = real_images(source, G.config.size, bars)
+    lines: dict[int, Any] = {}
+    if G.config.source == "drawn":
+        lines = pack_lines(data, "drawn", [G.config.size], tell=bars.part("line drawings"))
+    judged, picture = judge(
+        G, data, packed, lines.get(G.config.size), extractor, given.number, given.seed, given.batch, bars
+    )  # fmt: skip
+    bars.close()
+    judged = finite({"checkpoint": folder.parent.name if folder.name == "generator" else folder.name, "data": source, **judged})
+    out = Path(given.out) if given.out else run / "eval" if run else None
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "coloring.json", json.dumps(judged, indent=1) + "\n")
+        write_text(out / "coloring.png", png(np.asarray(picture)))
+    if given.json:
+        print_json(judged)
+    else:
+        sys.stdout.write(table(judged))
+    if out is not None:
+        say(f"held-out images, and what was made of them: {out / 'coloring.png'}")
+    return 0
