@@ -39,6 +39,9 @@ TINY = {
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
+    "stargan": {
+        "label": "size", "size": 8, "steps": 3, "critic_steps": 2, "batch": 8, "width": 4, "blocks": 1, "d_width": 4,
+    },
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
@@ -46,6 +49,7 @@ VARIANTS = {
     "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
+    "stargan": [{}, {"label": "size,kind", "domains": "large + ring,large + star,small + ring,small + star"}],
 }  # fmt: skip
 WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm

@@ -16,6 +16,7 @@ from pathlib import Path
 from textgan.errors import UserError
 
 from .cgan import CGANConfig, CGANGenerator
+from .labelled import LabelledConfig, LabelledTranslator
 from .plain import PlainConfig, PlainGenerator
 from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
@@ -23,15 +24,15 @@ from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
 
 __all__ = [
-    "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig",
-    "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig",
-    "TreeGenerator", "is_translator", "load_generator", "load_translator",
+    "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "LabelledConfig", "LabelledTranslator", "PlainConfig",
+    "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator",
+    "TranslatorConfig", "TreeConfig", "TreeGenerator", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
-Translator = DomainTranslator
+Translator = DomainTranslator | LabelledTranslator
 GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
-TRANSLATORS = (DomainTranslator,)
+TRANSLATORS = (DomainTranslator, LabelledTranslator)
 
 
 def load_generator(folder: Path | str) -> Generator:
