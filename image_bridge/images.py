@@ -188,7 +188,7 @@ class ImageData:
             )
 
     def attribute(self, label: str) -> tuple[np.ndarray, list[str]]:
-        """A number (N,) for each image by its attribute ``label``, -1 where it has none, and the words that the numbers stand for.
+        """A number (N,) for each image by its attribute ``label``, -1 where it has none, and the words they stand for.
 
         Several attributes, with commas between them, give the combinations that there are: "red + yes" of "hair colour,glasses".
 

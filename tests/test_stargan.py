@@ -67,7 +67,10 @@ def test_only_with_zeros_around_it_does_an_image_keep_its_code(border):
 
 
 def test_codes_are_the_one_hots_of_all_attributes_side_by_side(tmp_path):
-    one, two = LabelledConfig(("a", "b", "c")), LabelledConfig(("a", "b", "c"), values=((0, 1), (1, 0), (1, 2)), width=2, blocks=1)
+    one, two = (
+        LabelledConfig(("a", "b", "c")),
+        LabelledConfig(("a", "b", "c"), values=((0, 1), (1, 0), (1, 2)), width=2, blocks=1),
+    )
     assert LabelledTranslator(one).codes.tolist() == torch.eye(3).tolist()
     G = LabelledTranslator(two)
     assert G.codes.tolist() == [[1, 0, 0, 1, 0], [0, 1, 1, 0, 0], [0, 1, 0, 0, 1]]

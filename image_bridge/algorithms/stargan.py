@@ -112,7 +112,7 @@ class StarGAN:
         return everything[order].chunk(self.workers.world)[self.workers.rank]
 
     def named(self, logits: Sequence[Tensor], domain: Tensor) -> Tensor:
-        """The cross-entropy of the logits (B, values) of each attribute for images of these domains (B,); the sum over attributes."""
+        """The cross-entropy of the logits (B, values) of each attribute for domains (B,), summed over attributes."""
         return torch.stack([F.cross_entropy(a, v) for a, v in zip(logits, self.values[domain].T, strict=True)]).sum()
 
     def d_step(self, i: int) -> dict[str, Tensor]:

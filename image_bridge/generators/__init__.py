@@ -16,6 +16,7 @@ from pathlib import Path
 from textgan.errors import UserError
 
 from .cgan import CGANConfig, CGANGenerator
+from .features import FeatureConfig, FeatureTranslator
 from .labelled import LabelledConfig, LabelledTranslator
 from .plain import PlainConfig, PlainGenerator
 from .progressive import ProgressiveConfig, ProgressiveGenerator
@@ -24,15 +25,16 @@ from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
 
 __all__ = [
-    "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "LabelledConfig", "LabelledTranslator", "PlainConfig",
-    "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator",
-    "TranslatorConfig", "TreeConfig", "TreeGenerator", "is_translator", "load_generator", "load_translator",
+    "CGANConfig", "CGANGenerator", "DomainTranslator", "FeatureConfig", "FeatureTranslator", "Generator", "LabelledConfig",
+    "LabelledTranslator", "PlainConfig", "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator", "StackGANConfig",
+    "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig", "TreeGenerator", "is_translator", "load_generator",
+    "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
-Translator = DomainTranslator | LabelledTranslator
+Translator = DomainTranslator | FeatureTranslator | LabelledTranslator
 GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
-TRANSLATORS = (DomainTranslator, LabelledTranslator)
+TRANSLATORS = (DomainTranslator, FeatureTranslator, LabelledTranslator)
 
 
 def load_generator(folder: Path | str) -> Generator:

@@ -48,8 +48,8 @@ class LabelledConfig:
 class LabelledTranslator(Saved):
     """One network for all domains: the code of the one that is wanted lies beside every pixel (StarGAN, section 4, table 4).
 
-    A 7 x 7 convolution, two that halve, residual blocks, two that double, a 7 x 7 convolution; instance normalisation that learns a
-    scale and a shift. The borders are padded with zeros, and must be: a code is the same at every place, so that with reflected
+    A 7 x 7 convolution, two that halve, residual blocks, two that double, a 7 x 7 convolution; instance normalisation that learns
+    a scale and a shift. The borders are padded with zeros, and must be: a code is the same at every place, so that with reflected
     borders it adds the same number to every place of a channel, which the normalisation takes away again.
     """
 
