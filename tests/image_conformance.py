@@ -50,7 +50,8 @@ TINY = {
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
-    "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
+    "cgan": [*RECIPES, {"condition": "planes", "size": 14, "channels": 1}, {"recipe": "paper", "channels": 1}],
+    "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
     "stargan": [{}, {"label": "size,kind", "domains": "large + ring,large + star,small + ring,small + star"}],
