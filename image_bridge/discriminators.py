@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -189,6 +190,32 @@ class PatchDiscriminator(nn.Module):
         """Scores (B, 1, s, s) of the patches of images (B, C, S, S)."""
         scores: Tensor = self.layers(x).float()
         return scores
+
+
+class DomainDiscriminator(nn.Module):
+    """Scores of the patches of an image, and which domain it is of (StarGAN, Choi et al., CVPR 2018, table 5).
+
+    It halves the image until 2 x 2 are left, at 128 pixels by six layers; there is no normalisation.
+
+    Args:
+        size: width and height of an image, a power of two.
+        width: channels at half the size; twice as many after each layer, up to 32 times.
+        values: how many there are of each attribute.
+    """
+
+    def __init__(self, size: int, width: int, values: Sequence[int]) -> None:
+        super().__init__()
+        widths = [3, *(width * min(32, 2**k) for k in range(scales(size) + 1))]
+        pairs = itertools.pairwise(widths)
+        self.body = nn.Sequential(*(nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.01)) for a, b in pairs))
+        self.patches = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)  # differences of scores do not change with a bias
+        self.domain = nn.Conv2d(widths[-1], sum(values), 2, bias=False)
+        self.values = tuple(values)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Scores (B, 1, 2, 2) of the patches of images (B, 3, S, S), and of each attribute the logits (B, values)."""
+        h = self.body(x)
+        return self.patches(h).float(), self.domain(h).flatten(1).float().split(self.values, 1)
 
 
 def linear(inputs: int, outputs: int, norm: Norm, bias: bool = True) -> nn.Module:

@@ -220,16 +220,32 @@ class ImageData:
                 "image; `image-bridge train --help` says which methods need none"
             )
 
+    def attribute(self, label: str) -> tuple[np.ndarray, list[str]]:
+        """A number (N,) for each image by its attribute ``label``, -1 where it has none, and the words they stand for.
+
+        Several attributes, with commas between them, give the combinations that there are: "red + yes" of "hair colour,glasses".
+
+        Raises:
+            UserError: there is no such attribute.
+        """
+        if label in self.attributes:
+            return self.attributes[label]
+        names = [name.strip() for name in label.split(",")]
+        if unknown := [name for name in names if name not in self.attributes]:
+            known = f"one of {', '.join(self.attributes)}" if self.attributes else "images with attributes, which these have not"
+            raise UserError(f"--label {unknown[0]} names no attribute of {self.path}; expected {known}")
+        columns = np.stack([self.attributes[name][0] for name in names], 1)  # (N, A)
+        whole, numbers = (columns >= 0).all(1), np.full(len(self), -1)
+        rows, numbers[whole] = np.unique(columns[whole], axis=0, return_inverse=True)
+        return numbers, [" + ".join(self.attributes[n][1][k] for n, k in zip(names, row, strict=True)) for row in rows]
+
     def classes(self, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """A class (N,) for each image by its attribute ``label``, and what the classes are called.
 
         Raises:
             UserError: there is no such attribute, an image has none, or all have the same.
         """
-        if label not in self.attributes:
-            known = f"one of {', '.join(self.attributes)}" if self.attributes else "images with attributes, which these have not"
-            raise UserError(f"--label {label} names no attribute of {self.path}; expected {known}")
-        numbers, words = self.attributes[label]
+        numbers, words = self.attribute(label)
         if (numbers < 0).any():
             first = self.files[int((numbers < 0).argmax())].relative_to(self.path)
             raise UserError(f"{first} has no {label}; expected one for every image of {self.path}; name another --label")
@@ -243,10 +259,7 @@ class ImageData:
         Raises:
             UserError: there is no such attribute or value, or fewer than two are wanted.
         """
-        if label not in self.attributes:
-            known = f"one of {', '.join(self.attributes)}" if self.attributes else "images with attributes, which these have not"
-            raise UserError(f"--label {label} names no attribute of {self.path}; expected {known}")
-        words = self.attributes[label][1]
+        words = self.attribute(label)[1]
         names = tuple(dict.fromkeys(name.strip() for name in wanted.split(",") if name.strip())) or tuple(words)
         if unknown := [name for name in names if name not in words]:
             raise UserError(

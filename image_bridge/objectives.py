@@ -63,6 +63,19 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
     return (group_mean(real.detach().float().mean(0)) - group_mean(fake.float().mean(0))).square().sum()
 
 
+def total_variation(x: Tensor) -> Tensor:
+    """How unlike neighbouring pixels are: the length of (right - here, below - here), summed over places (DTN, section 4).
+
+    The mean over images and channels.
+
+    Args:
+        x: (B, C, S, S) images.
+    """
+    here = x[..., :-1, :-1]
+    steps = torch.stack([x[..., :-1, 1:] - here, x[..., 1:, :-1] - here])
+    return torch.linalg.vector_norm(steps.float(), dim=0).sum((2, 3)).mean()  # whose gradient is 0, not NaN, where all are alike
+
+
 def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:
     """A lower bound of the mutual information of images and a categorical code, in nats: log q(c|x) + H(c) (InfoGAN, eq. 4).
 

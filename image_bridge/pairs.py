@@ -97,13 +97,40 @@ class TrainingImages:
         Raises:
             UserError: a domain has fewer than two images to train on.
         """
-        numbers, words = self.data.attributes[label]
-        found = []
-        for k, name in enumerate(names):
-            own = self.chosen[numbers[self.chosen] == words.index(name)]
-            if len(own) < 2:
-                raise UserError(f"{self.data.path} has {len(own)} images of {label} {name} to train on; expected two or more")
-            found.append(ImageBatches(self, self.pixels[size], batch, 3, None, own, fold(self.seed, 5, k)))
+        of_each = self._of_each(label, names, 2)
+        pixels = self.pixels[size]
+        return [ImageBatches(self, pixels, batch, 3, None, own, fold(self.seed, 5, k)) for k, own in enumerate(of_each)]
+
+    def labelled(
+        self, label: str, names: Sequence[str], size: int, batch: int
+    ) -> tuple[ImageBatches, tuple[tuple[int, ...], ...]]:
+        """Minibatches of the images of all domains together, with the number of the domain of each in ``names``.
+
+        Returns:
+            The minibatches; and of each domain the numbers of its values, one for each attribute that ``label`` names.
+
+        Raises:
+            UserError: a domain has no image to train on.
+        """
+        of_each, numbers = self._of_each(label, names, 1), np.full(len(self.data), -1)
+        for k, own in enumerate(of_each):
+            numbers[own] = k
+        parts = [label] if label in self.data.attributes else [name.strip() for name in label.split(",")]
+        firsts = [own[0] for own in of_each]
+        columns = [np.unique(self.data.attributes[name][0][firsts], return_inverse=True)[1].tolist() for name in parts]
+        values = tuple(zip(*columns, strict=True))
+        return ImageBatches(self, self.pixels[size], batch, 3, numbers, np.flatnonzero(numbers >= 0)), values
+
+    def _of_each(self, label: str, names: Sequence[str], least: int) -> list[np.ndarray]:
+        """Numbers of the images to train on of each domain."""
+        numbers, words = self.data.attribute(label)
+        found = [self.chosen[numbers[self.chosen] == words.index(name)] for name in names]
+        few = next(((len(own), name) for own, name in zip(found, names, strict=True) if len(own) < least), None)
+        if few is not None:
+            raise UserError(
+                f"{self.data.path} has {few[0]} images of {label} {few[1]} to train on; expected {least} or more; "
+                "--domains can name the others alone"
+            )
         return found
 
 

@@ -107,7 +107,7 @@ class TranslationPreview:
 
     def __init__(self, images: TrainingImages, names: ClassNames, seed: int) -> None:
         self.workers, self.names, data = images.workers, names, images.data
-        numbers, words = data.attributes[names.label]
+        numbers, words = data.attribute(names.label)
         held_out = data.usable(held_out=True)
         self.chosen, self.source = [], []
         for k, name in enumerate(names.words[:ROWS]):

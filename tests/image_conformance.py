@@ -41,6 +41,13 @@ TINY = {
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
+    "stargan": {
+        "label": "size", "size": 16, "steps": 2, "critic_steps": 2, "batch": 8, "width": 4, "blocks": 1, "d_width": 4,
+    },
+    "dtn": {
+        "label": "size", "classes": "colour", "size": 8, "f_steps": 3, "steps": 3, "batch": 8, "features": 6, "f_width": 4,
+        "width": 4, "d_width": 4, "tv": 0.1,
+    },
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
     "colorgan": {"size": 16, "steps": 6, "batch": 8, "width": 4, "d_width": 4},
 }  # fmt: skip
@@ -55,8 +62,9 @@ VARIANTS = {
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
     "colorgan": [{"task": "color"}, {"task": "mosaic"}],
+    "stargan": [{}, {"label": "size,kind", "domains": "large + ring,large + star,small + ring,small + star"}],
 }  # fmt: skip
-WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
+WHOLE = {"gan": {"dropout": 0.0}}
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
 
 

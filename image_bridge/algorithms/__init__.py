@@ -24,6 +24,8 @@ ALGORITHMS = {
     "pggan": "image_bridge.algorithms.pggan:PGGAN",
     "cyclegan": "image_bridge.algorithms.cyclegan:CycleGAN",
     "colorgan": "image_bridge.algorithms.colorgan:ColorGAN",
+    "stargan": "image_bridge.algorithms.stargan:StarGAN",
+    "dtn": "image_bridge.algorithms.dtn:DTN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -40,6 +42,8 @@ SUMMARIES = {
     "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
     "cyclegan": "images of one domain into another, from unpaired images (CycleGAN, Zhu et al., 2017)",
     "colorgan": "line drawings and hints of colour to images, or mosaics to images (deepcolor, 2017; pix2pix, Isola et al.)",
+    "stargan": "images of any domain into any other by one network that is told which (StarGAN, Choi et al., 2018)",
+    "dtn": "images of one domain into another that a classifier sees the same in (DTN, Taigman et al., 2017)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 

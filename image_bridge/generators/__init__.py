@@ -17,6 +17,8 @@ from pathlib import Path
 from textgan.errors import UserError
 
 from .cgan import CGANConfig, CGANGenerator
+from .features import FeatureConfig, FeatureTranslator
+from .labelled import LabelledConfig, LabelledTranslator
 from .plain import PlainConfig, PlainGenerator
 from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
@@ -25,15 +27,16 @@ from .tree import TreeConfig, TreeGenerator
 from .unet import UNetConfig, UNetGenerator
 
 __all__ = [
-    "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig",
-    "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig",
-    "TreeGenerator", "UNetConfig", "UNetGenerator", "generator_kind", "is_translator", "load_generator", "load_translator",
+    "CGANConfig", "CGANGenerator", "DomainTranslator", "FeatureConfig", "FeatureTranslator", "Generator", "LabelledConfig",
+    "LabelledTranslator", "PlainConfig", "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator", "StackGANConfig",
+    "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig", "TreeGenerator", "UNetConfig", "UNetGenerator",
+    "generator_kind", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
-Translator = DomainTranslator
+Translator = DomainTranslator | FeatureTranslator | LabelledTranslator
 GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
-TRANSLATORS = (DomainTranslator,)
+TRANSLATORS = (DomainTranslator, FeatureTranslator, LabelledTranslator)
 
 
 def load_generator(folder: Path | str) -> Generator:
