@@ -39,12 +39,15 @@ TINY = {
     "infogan": {**SMALL, "values": 3, "hidden": 8, "q_hidden": 6, "lr": 0.01, "d_lr": 0.01},
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
+    "combogan": {**DOMAINS, "label": "kind", "domains": "circle,ring,star", "epochs": 2, "pool": 9, "blocks": 2, "d_layers": 2},
+    "xgan": {**{k: v for k, v in DOMAINS.items() if k != "epochs"}, "domains": "large,small", "steps": 4, "code": 12},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
     "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
+    "combogan": [{}, {"views": "grey_and_blurred", "identity": 0.5, "latent": 1.0, "forward": 0.2, "epochs": 1}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
 }  # fmt: skip
 WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units

@@ -22,7 +22,7 @@ from textgan.runtime import Interrupted, Run, Workers, fit
 
 from .image_conformance import CASES, TINY, WHOLE, build, drawn, networks, play, preview, same, train, weights
 
-BARE = ("gan", "pggan", "cyclegan")  # networks without buffers: nothing of a fixed one could move
+BARE = ("gan", "pggan", "cyclegan", "combogan")  # networks without buffers: nothing of a fixed one could move
 EVERY = pytest.mark.parametrize("name", list(TINY))
 EACH = pytest.mark.parametrize(
     ("name", "changes"), CASES, ids=["-".join([name, *map(str, changes.values())]) for name, changes in CASES]

@@ -23,6 +23,8 @@ ALGORITHMS = {
     "vaegan": "image_bridge.algorithms.vaegan:VAEGAN",
     "pggan": "image_bridge.algorithms.pggan:PGGAN",
     "cyclegan": "image_bridge.algorithms.cyclegan:CycleGAN",
+    "combogan": "image_bridge.algorithms.combogan:ComboGAN",
+    "xgan": "image_bridge.algorithms.xgan:XGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -38,6 +40,8 @@ SUMMARIES = {
     "vaegan": "images alone: an autoencoder that compares by D's features (VAE-GAN, Larsen et al., 2016)",
     "pggan": "images alone: both networks grow from 4 x 4 pixels (PGGAN, Karras et al., 2018)",
     "cyclegan": "images of one domain into another, from unpaired images (CycleGAN, Zhu et al., 2017)",
+    "combogan": "images of any of several domains into any other, unpaired: an encoder and a decoder each (ComboGAN, 2018)",
+    "xgan": "images of two domains into each other by a code that both share, unpaired (XGAN, Royer et al., 2020)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 

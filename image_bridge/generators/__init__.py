@@ -21,17 +21,18 @@ from .progressive import ProgressiveConfig, ProgressiveGenerator
 from .stackgan import StackGANConfig, StackGANGenerator
 from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
+from .xgan import XGANTranslator, XGANTranslatorConfig
 
 __all__ = [
     "CGANConfig", "CGANGenerator", "DomainTranslator", "Generator", "PlainConfig", "PlainGenerator", "ProgressiveConfig",
     "ProgressiveGenerator", "StackGANConfig", "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig",
-    "TreeGenerator", "is_translator", "load_generator", "load_translator",
+    "TreeGenerator", "XGANTranslator", "XGANTranslatorConfig", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
-Translator = DomainTranslator
+Translator = DomainTranslator | XGANTranslator
 GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
-TRANSLATORS = (DomainTranslator,)
+TRANSLATORS = (DomainTranslator, XGANTranslator)
 
 
 def load_generator(folder: Path | str) -> Generator:
