@@ -10,7 +10,7 @@ HELP = """\
 image-bridge turns captions into images with GANs conditioned on sentence vectors, and trains GANs of images alone.
 
   image-bridge data NAME OUT       write a folder of images with captions (shapes, faces, emoji, fashion-mnist,
-                                   digits, imagefolder, cub, coco)
+                                   digits, svhn-mnist, imagefolder, cub, coco)
   image-bridge train ALGORITHM --data FOLDER --text ENCODER --run DIR
                                    train (cgan, stackgan, stackgan_v2; joint: an encoder)
   image-bridge train ALGORITHM --data FOLDER --run DIR
@@ -25,7 +25,12 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
                                    of a run without text; --class NAME of one that is told classes
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
-  image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies
+  image-bridge translate RUN IN --to DOMAIN --out OUT
+                                   images to images of another domain, of a run that translates (cyclegan)
+  image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies;
+                                   translations beside the truth
+  image-bridge compare RUN RUN ...
+                                   one HTML page: figures beside real images, cost, losses, samples of the same noise
   image-bridge ui RUN              a page in the browser: captions to images, a slider between two, trainings
   image-bridge completion bash     a script with which the shell completes all this; or zsh
 
@@ -35,7 +40,9 @@ Try it:
 
 Options of a command: image-bridge COMMAND --help.  Results as JSON: --json.  --debug anywhere shows the traceback of an error.
 """
-COMMANDS = ("data", "train", "resume", "report", "generate", "interpolate", "evaluate", "ui", "completion")
+COMMANDS = (
+    "data", "train", "resume", "report", "generate", "interpolate", "translate", "evaluate", "compare", "ui", "completion",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

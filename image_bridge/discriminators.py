@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import Norm, Resized, bottleneck, conv, down, initialise, scales, start, tile
+from .blocks import Norm, Resized, bottleneck, conv, down, initialise, start, tile
 
 Body = Literal["dcgan", "sngan", "resnet", "mlp"]
 
 
 class MatchingDiscriminator(nn.Module):
-    """An image down to 4 x 4, then the text's code beside every place (GAN-INT-CLS, figure 2; StackGAN, section 3.3).
+    """An image down to 4 x 4 or 7 x 7, then the text's code beside every place (GAN-INT-CLS, figure 2; StackGAN, section 3.3).
 
     Args:
         text: numbers of a sentence vector; or of the code itself, with the body of stackgan_v2.
@@ -24,20 +24,23 @@ class MatchingDiscriminator(nn.Module):
         code: numbers of the text's code; 0 for a discriminator that knows no text.
         width: channels at half the size; twice as many at each smaller one, up to eight times.
         norm: "batch" (papers) or "spectral".
-        alone: whether there is a head that looks at the image without its text.
+        alone: whether there is a head that looks at the image without its text; with planes there is none.
         body: "dcgan"; "stackgan", which doubles its channels down to 4 x 4, comes back to eight times by 1 x 1 and has a residual
             block; or "stackgan_v2", which comes back by 3 x 3, joins the text by 3 x 3, and whose text comes as G's code.
+        channels: of an image.
+        planes: whether the text itself lies beside every pixel of the image instead, so that nothing is seen without it.
     """
 
     def __init__(
         self, text: int, size: int, code: int, width: int, norm: Norm, alone: bool,
-        body: Literal["dcgan", "stackgan", "stackgan_v2"] = "dcgan",
+        body: Literal["dcgan", "stackgan", "stackgan_v2"] = "dcgan", channels: int = 3, planes: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.planes, (base, count) = planes, start(size)
         most, kernel = 8 if body == "dcgan" else 32, 3 if body == "stackgan_v2" else 1
-        widths = [width * min(most, 2**k) for k in range(scales(size))]
-        steps = itertools.pairwise(widths)
-        layers = [down(3, widths[0], "none" if norm == "batch" else norm), *(down(a, b, norm) for a, b in steps)]
+        widths = [width * min(most, 2**k) for k in range(count)]
+        steps, inputs = itertools.pairwise(widths), channels + (text if planes else 0)
+        layers = [down(inputs, widths[0], "none" if norm == "batch" else norm), *(down(a, b, norm) for a, b in steps)]
         last = widths[-1]
         while last > 8 * width:
             layers.append(nn.Sequential(*conv(last, last // 2, kernel, 1, kernel // 2, norm), nn.LeakyReLU(0.2)))
@@ -45,23 +48,27 @@ class MatchingDiscriminator(nn.Module):
         if body == "stackgan":
             layers.append(nn.Sequential(bottleneck(last, max(1, last // 4), norm, lambda: nn.LeakyReLU(0.2))))
         self.body = nn.Sequential(*layers)
-        if code:
+        if planes:
+            self.joint = conv(last, 1, base, norm=_plain(norm))
+        elif code:
             given = body == "stackgan_v2"
             self.code = nn.Identity() if given else nn.Sequential(nn.Linear(text, code), nn.LeakyReLU(0.2))
             self.joint = nn.Sequential(
-                *conv(last + code, last, kernel, 1, kernel // 2, norm), nn.LeakyReLU(0.2), *conv(last, 1, 4, norm=_plain(norm))
-            )
-        self.alone = conv(last, 1, 4, norm=_plain(norm)) if alone else None
+                *conv(last + code, last, kernel, 1, kernel // 2, norm), nn.LeakyReLU(0.2),
+                *conv(last, 1, base, norm=_plain(norm)),
+            )  # fmt: skip
+        self.alone = conv(last, 1, base, norm=_plain(norm)) if alone else None
         initialise(self, "orthogonal" if body == "stackgan_v2" else "normal")
 
     def features(self, x: Tensor) -> Tensor:
-        """What is seen in images (B, 3, S, S): (B, C, 4, 4)."""
-        found: Tensor = self.body(x)
+        """What is seen in images (B, C, S, S) without their text: (B, K, 4, 4), or 7 for 4; with planes the images themselves."""
+        found: Tensor = x if self.planes else self.body(x)
         return found
 
     def matches(self, features: Tensor, text: Tensor) -> Tensor:
         """Scores (B,) of images being real and of this text (B, D)."""
-        scores: Tensor = self.joint(tile(features, self.code(text))).flatten().float()
+        h = self.body(tile(features, text)) if self.planes else tile(features, self.code(text))
+        scores: Tensor = self.joint(h).flatten().float()
         return scores
 
     def is_real(self, features: Tensor) -> Tensor:

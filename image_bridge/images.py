@@ -96,6 +96,7 @@ class ImageData:
         captions: the captions of each.
         attributes: by name, a number for each image, -1 where it has none, and the words that the numbers stand for.
         held_out: whether each image is held out.
+        scene: (N,) a number that images of the same thing in different domains share; -1 where there is none.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -117,6 +118,7 @@ class ImageData:
             )
         self.captions: list[list[str]] = [row["captions"] for row in rows]
         self.held_out = np.array([_held_out(row) for row in rows])
+        self.scene = np.array([row["scene"] for row in rows], dtype=np.int64)
         names = dict.fromkeys(name for row in rows for name in row["attributes"])
         self.attributes: dict[str, tuple[np.ndarray, list[str]]] = {}
         for name in names:
@@ -246,9 +248,11 @@ def _row(line: str, number: int, source: Path) -> dict[str, Any]:
     whole = [c for c in (" ".join(c.split()) for c in captions) if c]
     if captions and not whole:
         raise UserError(f"{where} ({row['file_name']}) has empty captions; expected sentences, or no captions at all")
-    attributes = row.get("attributes") or {}
+    attributes, scene = row.get("attributes") or {}, row.get("scene")
+    if scene is not None and (type(scene) is not int or not 0 <= scene < 2**63):
+        raise UserError(f"{where} has the scene {scene!r}; expected a whole number from 0, or none")
     return {
-        "file_name": row["file_name"], "captions": whole, "split": row.get("split", ""),
+        "file_name": row["file_name"], "captions": whole, "split": row.get("split", ""), "scene": -1 if scene is None else scene,
         "attributes": {str(k): str(v) for k, v in attributes.items() if v is not None},
     }  # fmt: skip
 

@@ -27,7 +27,7 @@ class Pairs:
     """A minibatch.
 
     Attributes:
-        real: (B, 3, S, S) images in [-1, 1].
+        real: (B, C, S, S) images in [-1, 1].
         text: (B, D) vectors of their captions.
         wrong: (B, D) vectors of captions of other images.
         mismatched: (B,) float, 1 where the other caption is not true of the image as well.
@@ -58,6 +58,11 @@ class Pixels:
                 chosen = chosen.pin_memory()
             chosen = chosen.to(self.device, non_blocking=True)
         return chosen.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def toned(x: Tensor, channels: int) -> Tensor:
+    """Images (B, 3, S, S) in colour, or (B, 1, S, S) their grey."""
+    return x if channels == x.shape[1] else x.mean(1, keepdim=True)
 
 
 class TrainingImages:
@@ -125,8 +130,7 @@ class ImageBatches:
         self.per_epoch = self.order.per_epoch
 
     def __getitem__(self, i: int) -> Tensor:
-        x = self.pixels(self.chosen[self.order.indices(i)])
-        return x if self.channels == x.shape[1] else x.mean(1, keepdim=True)
+        return toned(self.pixels(self.chosen[self.order.indices(i)]), self.channels)
 
     def labels(self, i: int) -> Tensor:
         """The classes (B,) of the same images."""
@@ -171,9 +175,9 @@ class PairData(TrainingImages):
         """Numbers in a sentence vector."""
         return self.captions.dimension
 
-    def batches(self, size: int, batch: int) -> PairBatches:
-        """Minibatches of images of this size."""
-        return PairBatches(self, self.pixels[size], batch)
+    def batches(self, size: int, batch: int, channels: int = 3) -> PairBatches:
+        """Minibatches of images of this size, in colour or grey."""
+        return PairBatches(self, self.pixels[size], batch, channels)
 
     def standard(self, raw: np.ndarray) -> Tensor:
         """Vectors (n, D) on the device, less their mean over the training captions, divided by their spread."""
@@ -186,8 +190,8 @@ class PairData(TrainingImages):
 class PairBatches:
     """``batches[i]`` is the i-th minibatch of this process."""
 
-    def __init__(self, source: PairData, pixels: Pixels, batch: int) -> None:
-        self.source, self.pixels = source, pixels
+    def __init__(self, source: PairData, pixels: Pixels, batch: int, channels: int) -> None:
+        self.source, self.pixels, self.channels = source, pixels, channels
         self.order = Batches(lambda i: i, len(source.chosen), batch, source.seed, source.workers)
         self.other = Batches(lambda i: i, len(source.chosen), batch, fold(source.seed, 1), source.workers)
         self.per_epoch, self.batch = self.order.per_epoch, batch
@@ -202,7 +206,7 @@ class PairBatches:
         mismatched = source.meaning[images] != source.meaning[others]
         device = source.workers.device
         return Pairs(
-            self.pixels(images),
+            toned(self.pixels(images), self.channels),
             source.standard(source.captions.pick(images, u, source.mean_of)),
             source.standard(source.captions.pick(others, u_wrong, source.mean_of)),
             torch.from_numpy(mismatched.astype(np.float32)).to(device, non_blocking=True),

@@ -5,7 +5,8 @@
 
 Debian's package dataset-fashion-mnist has the images; --source names another folder of idx files. A run that is there is not
 trained again. Each gives a grid, RUN/grid.png. A table of all is printed, and written to table.md: steps, KID and Fréchet
-distance in the features of a classifier of the real images, how alike samples are, how often the class asked for is seen.
+distance in the features of a classifier of the real images, how alike samples are, which classes they show and how far their
+shares lie from real ones (KL, nats), how often the class asked for is seen. `image-bridge compare` makes a page of the runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import psutil
 PLAIN = "--size 28 --channels 1"
 METHODS = {
     "gan": PLAIN, "dcgan": PLAIN, "wgan": PLAIN, "wgan_gp": PLAIN, "sngan": PLAIN, "infogan": PLAIN, "vaegan": PLAIN,
-    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000 --width 64", "cgan": "--size 32 --text labels",
+    "acgan": PLAIN, "pggan": "--size 32 --channels 1 --phase 20000 --width 64",
+    "cgan": f"{PLAIN} --text labels --condition planes --interpolation 0",
 }  # fmt: skip
 WIDTHS = {name: "--width 32 --d-width 32" for name in METHODS if name not in ("gan", "pggan")}
 
@@ -98,8 +100,9 @@ def prompts(name: str) -> list[str]:
 def rows(out: Path) -> list[str]:
     """The table of all that was judged, the floor (real images) last."""
     table = [
-        "| method | processor minutes | steps of all players | KID x 1000 | Fréchet distance | MS-SSIM of samples | class seen |",
-        "|---|---|---|---|---|---|---|",
+        "| method | processor minutes | steps of all players | KID x 1000 | Fréchet distance | MS-SSIM of samples "
+        "| classes covered | KL of classes | class seen |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     judged: dict[str, Any] = {}
     for name in METHODS:
@@ -107,16 +110,18 @@ def rows(out: Path) -> list[str]:
             judged = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
             minutes = float((out / f"{name}.seconds").read_text(encoding="utf-8")) / 60
             seen = judged["attributes"].get("class", {}).get("model")
-            table.append(row(f"`{name}`", f"{minutes:.0f}", f"{int(judged['checkpoint']):,}", judged["model"], seen))
+            table.append(row(f"`{name}`", f"{minutes:.0f}", f"{int(judged['checkpoint']):,}", judged, "model", seen))
     if judged:
-        table.append(row("real images", "", "", judged["real"], None))
+        table.append(row("real images", "", "", judged, "real", judged["modes"]["class"]["accuracy"]))
     return table
 
 
-def row(name: str, minutes: str, steps: str, found: dict[str, float], seen: float | None) -> str:
-    """A line of it."""
+def row(name: str, minutes: str, steps: str, judged: dict[str, Any], side: str, seen: float | None) -> str:
+    """A line of it, of samples ("model") or of real images ("real")."""
+    found, shown = judged[side], judged["modes"]["class"]
     figures = f"{1000 * found['kid']:.1f} ± {1000 * found['kid_sd']:.1f} | {found['frechet']:.2f} | {found['ms_ssim']:.3f}"
-    return f"| {name} | {minutes} | {steps} | {figures} | {'' if seen is None else f'{seen:.3f}'} |"
+    classes = f"{shown[side]} of {shown['values']} | {shown[f'{side}_kl']:.3f}"
+    return f"| {name} | {minutes} | {steps} | {figures} | {classes} | {'' if seen is None else f'{seen:.3f}'} |"
 
 
 if __name__ == "__main__":

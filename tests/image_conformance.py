@@ -45,7 +45,8 @@ TINY = {
 }  # fmt: skip
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
-    "cgan": RECIPES, "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
+    "cgan": [*RECIPES, {"condition": "planes", "size": 14, "channels": 1}, {"recipe": "paper", "channels": 1}],
+    "stackgan": RECIPES, "stackgan_v2": RECIPES, "dcgan": [{}, {"augment": True, "ema": 0.9}],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
     "combogan": [{}, {"views": "grey_and_blurred", "identity": 0.5, "latent": 1.0, "forward": 0.2, "epochs": 1}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],

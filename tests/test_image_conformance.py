@@ -202,8 +202,8 @@ def apart(a, b, start):
 
 
 def test_two_processes_equal_one(folder, tmp_path):
-    for name in TINY:
-        build(name, folder)  # images are packed before
+    for name, changes in CASES:
+        build(name, folder, **changes)  # images are packed before
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launch, "-m", "tests.image_conformance", str(folder), str(tmp_path / "two.pt")],

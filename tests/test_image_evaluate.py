@@ -299,7 +299,7 @@ def test_the_nearest_image_is_the_copy():
 def judged(world, fake, texts, alike=(), means=()):
     held = held_out_texts(world.data, 100)
     found, picture = compare(
-        world, world.own(), fake, texts, held, list(alike), np.array(means, dtype=int), 0, quiet
+        world, world.own, fake, texts, held, list(alike), np.array(means, dtype=int), 0, quiet
     )  # fmt: skip
     assert picture.width > 3 * 64
     return found, " ".join(table(found).split())
@@ -378,7 +378,7 @@ def test_data_without_attributes(tmp_path):
     world = Judges.of(data, packed, CPU, quiet)
     texts = held_out_texts(data, 8)
     held = held_out_texts(data, 8)
-    found, _ = compare(world, world.own(), packed[texts.images], texts, held, [], np.array([], dtype=int), 0, quiet)
+    found, _ = compare(world, world.own, packed[texts.images], texts, held, [], np.array([], dtype=int), 0, quiet)
     told = table(found)
     assert found["attributes"] == {}
     assert "accuracy" not in found["model"]

@@ -206,6 +206,9 @@ def test_labels_and_given_vectors(folder, tmp_path, monkeypatch):
     """Conditioned on attributes; and on vectors of the user's own, which resume finds again from any folder."""
     assert here("train", "cgan", "--data", folder, "--run", tmp_path / "l", *TINY, "--text", "labels", "--until", 2) == 0
     assert TextToImage.from_pretrained(tmp_path / "l")("colour: red; kind: ring").images[0].size == (16, 16)
+    planes = ["--condition", "planes", "--size", "28", "--channels", "1"]
+    assert here("train", "cgan", "--data", folder, "--run", tmp_path / "p", *TINY, "--text", "labels", "--until", 2, *planes) == 0
+    assert TextToImage.from_pretrained(tmp_path / "p")("colour: red; kind: ring").images[0].size == (28, 28)
     data = ImageData(folder)
     vectors = BagOfWords.of([c for some in data.captions for c in some]).encode([c for some in data.captions for c in some])
     np.save(tmp_path / "v.npy", vectors)

@@ -7,13 +7,14 @@ import warnings
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import image_bridge.__main__ as image_bridge
 from image_bridge import cli as image_cli
 from image_bridge.algorithms import ALGORITHMS as IMAGE_ALGORITHMS
 from image_bridge.captions import BagOfWords
 from image_bridge.cli import training as image_training
-from image_bridge.generators import CGANConfig, CGANGenerator
+from image_bridge.generators import CGANConfig, CGANGenerator, DomainTranslator, TranslatorConfig
 from textgan import cli
 from textgan.__main__ import COMMANDS, HELP
 from textgan.cli import training
@@ -41,12 +42,16 @@ def test_the_python_runs(corpus, text, tmp_path, capsys, monkeypatch):
     words, faces = ("face", "hair"), tmp_path / "runs/faces"
     CGANGenerator(CGANConfig(len(words), 16, noise=4, code=4, width=4)).save_pretrained(faces)
     BagOfWords(words).save(faces / "text")
+    styles = TranslatorConfig(("adventurer", "lorelei"), size=16, width=2, blocks=2)
+    DomainTranslator(styles).save_pretrained(tmp_path / "runs/styles")
+    Image.new("RGB", (20, 20)).save("face.png")
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of words that this encoder does not know, and other libraries' own
         for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
             exec(code, found)
     assert [image.size for image in found["images"]] == [(16, 16)] * 4
+    assert found["translated"].size == (16, 16)
     assert type(found["model"]).__name__ == "GPT2LMHeadModel"
     assert next(iter(found["rows"]))["ids"]
     told = capsys.readouterr().out

@@ -22,6 +22,7 @@ from textgan.errors import UserError
 
 GENERATORS = {
     "cgan": lambda: CGANGenerator(CGANConfig(text=7, size=16, noise=5, code=6, width=4)),
+    "cgan, grey": lambda: CGANGenerator(CGANConfig(text=7, size=28, noise=5, code=0, width=4, channels=1)),
     "stackgan": lambda: StackGANGenerator(StackGANConfig(text=7, size=64, noise=5, code=6, width=8, residuals=1)),
     "tree": lambda: TreeGenerator(TreeConfig(text=7, size=32, first=8, noise=5, code=6, width=8, residuals=1)),
 }
@@ -104,6 +105,25 @@ def test_generators_are_used_alike(kind):
         assert torch.allclose(plain, G.images(vectors, z, torch.zeros_like(eps)), atol=1e-6), "without eps the code is its mean"
 
 
+@pytest.mark.parametrize("size", [28, 32])
+def test_text_as_planes_is_seen_beside_every_pixel_and_as_a_code_beside_the_last_map(size):
+    x, text = torch.randn(3, 1, size, size), torch.randn(3, 7)
+    planes = MatchingDiscriminator(7, size, 0, 4, "none", False, channels=1, planes=True)
+    code = MatchingDiscriminator(7, size, 6, 4, "none", True, channels=1)
+    assert planes.body[0][0].weight.shape[1] == 1 + 7
+    assert code.body[0][0].weight.shape[1] == 1
+    by_hand = torch.cat([x, text[..., None, None] * torch.ones(size, size)], 1)
+    torch.testing.assert_close(planes.matches(planes.features(x), text), planes.joint(planes.body(by_hand)).flatten())
+    seen = code.features(x)
+    assert seen.shape[2] == (7 if size == 28 else 4)
+    assert code.is_real(seen).shape == code.matches(seen, text).shape == (3,)
+    for D in (planes, code):
+        with torch.no_grad():
+            for parameter in D.parameters():
+                parameter.mul_(10)  # so that what goes in is not lost beside what comes out
+        assert not torch.allclose(D.matches(D.features(x), text), D.matches(D.features(x), -text))
+
+
 @EVERY_GENERATOR
 def test_sentence_vectors_are_standardised(kind):
     G = GENERATORS[kind]().eval()
@@ -122,7 +142,7 @@ def test_saved_and_loaded(kind, tmp_path):
     vectors, z, eps = inputs(G)
     if kind == "stackgan":
         G.begun.fill_(2)
-    G(z, vectors) if kind == "cgan" else G.train()(z, vectors, eps)  # buffers differ from a new network's
+    G(z, vectors) if kind.startswith("cgan") else G.train()(z, vectors, eps)  # buffers differ from a new network's
     G.eval().save_pretrained(tmp_path)
     loaded = load_generator(tmp_path)
     assert type(loaded) is type(G)

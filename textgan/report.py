@@ -63,7 +63,8 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _rows(path: Path, problems: list[str]) -> list[dict[str, Any]]:
+def logged(path: Path, problems: list[str]) -> list[dict[str, Any]]:
+    """The rows of a file with a JSON object a line that a step wrote; ``problems`` says how many cannot be read."""
     rows, bad = [], 0
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -89,8 +90,8 @@ def read(path: Path) -> Record:
     """
     run, problems = Run.open(path), list[str]()
     config = run.config
-    rows = _rows(run.path / "metrics.jsonl", problems)
-    times = _rows(run.path / "timing.jsonl", problems)
+    rows = logged(run.path / "metrics.jsonl", problems)
+    times = logged(run.path / "timing.jsonl", problems)
     evaluations = [_json(file, problems) for file in sorted((run.path / "eval").glob("*.json"))]
     evaluations = [e for e in evaluations if isinstance(e.get("step"), int)]
     points: dict[str, list[tuple[int, float]]] = {}
@@ -216,7 +217,8 @@ def _word_map(record: Record, words: int = 250) -> str:
     return f'<div class="map">{svg(draw, "map", (11, 7), label)}</div>'
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """Seconds in words."""
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return "an unknown time"
     minutes, rest = divmod(round(seconds), 60)
@@ -229,7 +231,7 @@ def summary(record: Record) -> str:
     data = record.config.get("data", {}).get("data", "unknown data")
     where = record.environment.get("device", "an unknown device")
     algorithm = record.config.get("algorithm", "unknown algorithm")
-    text = f"{algorithm} on {data}: {record.steps:,} steps in {_duration(record.seconds)} on {where}."
+    text = f"{algorithm} on {data}: {record.steps:,} steps in {duration(record.seconds)} on {where}."
     if record.corpus:
         train, test = record.corpus.get("train"), record.corpus.get("test")
         if isinstance(train, int) and isinstance(test, int):

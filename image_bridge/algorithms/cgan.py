@@ -4,8 +4,10 @@ Reference: Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial T
 the body is that of Radford, Metz, Chintala, "Unsupervised Representation Learning with DCGANs", ICLR 2016.
 
 Algorithm 1: lines 3-5 (right text, wrong text, noise) are ``PairBatches`` and ``noise``; lines 6-9 (the three scores and L_D) are
-``d_step``; line 11 (L_G) is ``g_step``, where equation 5 adds sentences halfway between two (``interpolation``). With ``--text
-labels`` the same network is the CGAN of Mirza and Osindero, 2014.
+``d_step``; line 11 (L_G) is ``g_step``, where equation 5 adds sentences halfway between two (``interpolation``).
+
+With ``--text labels`` the same network is the CGAN of Mirza and Osindero, 2014, and with ``--condition planes`` as well what many
+programs for Fashion-MNIST are: D is told the class as planes beside the image, G as the vector beside z.
 
 ``--recipe paper`` is the cross-entropy with batch normalisation in D and transposed convolutions in G. ``--recipe modern`` has
 the hinge, spectral normalisation in D, a head of D that looks at the image alone, nearest-neighbour growth in G, and images that
@@ -14,6 +16,7 @@ are shifted and cut before D sees them (DiffAugment; Zhao et al., 2020).
 ``--variety`` adds the mode-seeking term of Mao et al., 2019, without which G tends to draw one image for each text.
 
 Departs: sentence vectors are standardised, so that any encoder fits the same rates.
+Departs: with planes too, which are as large as pixels then; their D has wrong texts as well, and no head without text.
 Departs: a wrong text that is true of the image as well does not count; in the authors' code it does.
 Departs: the sentences in between are halfway from a text to its wrong one; in the authors' code, to another of the minibatch.
 Departs: samples come from the moving average of G.
@@ -31,8 +34,9 @@ from torch import Tensor, nn
 from textgan.errors import UserError
 from textgan.runtime import EMA, Player, Stage, Workers
 
-from ..blocks import fixed, normal, scales, translate_and_cut
+from ..blocks import Norm, fixed, noise, placed, translate_and_cut
 from ..discriminators import MatchingDiscriminator
+from ..game import follow, one_size
 from ..generators import CGANConfig as Sizes
 from ..generators import CGANGenerator
 from ..objectives import Game, g_loss, matching_aware, mode_seeking, towards
@@ -45,12 +49,16 @@ class CGANConfig:
 
     size: int = 64
     """Width and height of an image (paper: 64)."""
+    channels: Literal[3, 1] = 3
+    """3 for colour, 1 for grey."""
     steps: int = 50000
     """Steps of G, each after one of D (paper: 600 epochs)."""
     batch: int = 64
     """Images a step, over all processes (paper: 64)."""
     recipe: Literal["paper", "modern"] = "modern"
     """paper: cross-entropy and batch normalisation. modern: hinge, spectral normalisation, an unconditional head, DiffAugment."""
+    condition: Literal["code", "planes"] = "code"
+    """How text enters: its code beside z and D's last map, or the vector itself beside z and, as planes, beside D's image."""
     wrong: Wrong = "roll"
     """Where the wrong text comes from: another image of the minibatch, any image, or one of another class."""
     captions: int = 1
@@ -62,7 +70,7 @@ class CGANConfig:
     noise: int = 100
     """Numbers of z (paper: 100)."""
     code: int = 128
-    """Numbers of the text's code, in G and in D (paper: 128)."""
+    """Numbers of the text's code, in G and in D, where it has one (paper: 128)."""
     width: int = 128
     """Channels of G before the last layer (code: 128)."""
     d_width: int = 64
@@ -79,6 +87,7 @@ class CGAN:
     """Trains a CGANGenerator against a MatchingDiscriminator."""
 
     Config = CGANConfig
+    sizes = staticmethod(one_size)
 
     def __init__(self, config: CGANConfig, pairs: PairData, workers: Workers) -> None:
         c = self.config = config
@@ -86,28 +95,22 @@ class CGAN:
             raise UserError(f"--ema must lie in [0, 1); received {c.ema}")
         self.pairs, self.workers, modern = pairs, workers, c.recipe == "modern"
         self.game: Game = "hinge" if modern else "bce"
-        sizes = Sizes(pairs.dimension, c.size, c.noise, c.code, c.width, "nearest" if modern else "transposed")
-        self.G = CGANGenerator(sizes).to(workers.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        planes, code = c.condition == "planes", 0 if c.condition == "planes" else c.code
+        shape = Sizes(pairs.dimension, c.size, c.noise, code, c.width, "nearest" if modern else "transposed", c.channels)
+        self.G = placed(CGANGenerator(shape), workers.device)
         self.G.standardise.mean.copy_(pairs.raw_mean)
         self.G.standardise.std.copy_(pairs.raw_std)
-        D = MatchingDiscriminator(pairs.dimension, c.size, c.code, c.d_width, "spectral" if modern else "batch", modern)
-        self.D = D.to(workers.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        of_D: Norm = "spectral" if modern else "batch"
+        D = MatchingDiscriminator(
+            pairs.dimension, c.size, code, c.d_width, of_D, modern and not planes, channels=c.channels, planes=planes
+        )
+        self.D = placed(D, workers.device)
         self.g = Player(self.G, torch.optim.Adam(self.G.parameters(), c.lr, (0.5, 0.999)), workers)
         self.d = Player(self.D, torch.optim.Adam(self.D.parameters(), c.lr, (0.5, 0.999)), workers)
         self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminator": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
-        self.data, self.local = pairs.batches(c.size, c.batch), workers.shard(c.batch)
-
-    @staticmethod
-    def sizes(config: CGANConfig) -> list[int]:
-        """The sizes at which images are needed.
-
-        Raises:
-            ValueError: it is not one that the networks can have.
-        """
-        scales(config.size)
-        return [config.size]
+        self.data, self.local = pairs.batches(c.size, c.batch, c.channels), workers.shard(c.batch)
 
     def stages(self) -> Sequence[Stage]:
         """The game: D and G by turns."""
@@ -124,7 +127,7 @@ class CGAN:
 
     def noise(self) -> Tensor:
         """Z (B, Z), standard normal."""
-        return normal(self.workers.uniform(self.local, self.config.noise))
+        return noise(self.workers, self.local, self.config.noise)
 
     def seen(self, x: Tensor) -> Tensor:
         """What D sees of images: shifted and cut in the modern recipe."""
@@ -170,8 +173,7 @@ class CGAN:
             same = mode_seeking(fake, self.G(other, p.text), z, other)
             loss, told["g/same"] = loss + self.config.variety * same, self.workers.mean(same.detach())
         grad = self.g.minimise(loss)
-        self.average.decay = min(self.config.ema, (1 + i) / (10 + i))  # the first networks are soon forgotten
-        self.average.update()
+        follow(self.average, self.config.ema, i)
         return {**told, "g/grad": grad}
 
     def play(self, fake: Tensor, text: Tensor) -> Tensor:

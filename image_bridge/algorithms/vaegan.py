@@ -25,6 +25,7 @@ from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import fixed, noise, placed
 from ..discriminators import Discriminator
+from ..encoders import ImageEncoder, ImageEncoderConfig
 from ..game import by_turns, follow, metrics, one_size
 from ..generators import PlainConfig, PlainGenerator
 from ..objectives import feature_nll, g_loss, kl_to_standard_normal, towards
@@ -62,7 +63,7 @@ class VAEGANConfig:
 
 
 class VAEGAN:
-    """Trains an encoder, a PlainGenerator as decoder, and a Discriminator."""
+    """Trains an ImageEncoder, a PlainGenerator as decoder, and a Discriminator."""
 
     Config = VAEGANConfig
     fed: ClassVar = "images"
@@ -71,7 +72,7 @@ class VAEGAN:
     def __init__(self, config: VAEGANConfig, images: TrainingImages, workers: Workers) -> None:
         c = self.config = config
         self.workers, self.local = workers, workers.shard(c.batch)
-        self.E = placed(Discriminator(c.size, c.channels, c.e_width, "batch", outputs=2 * c.noise), workers.device)
+        self.E = placed(ImageEncoder(ImageEncoderConfig(c.size, c.noise, c.channels, c.e_width)), workers.device)
         self.G = placed(PlainGenerator(PlainConfig(c.size, c.noise, 0, c.channels, c.width)), workers.device)
         self.D = placed(Discriminator(c.size, c.channels, c.d_width, "batch"), workers.device)
         self.e, self.g, self.d = (
@@ -89,7 +90,7 @@ class VAEGAN:
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes z drawn for images (B, C, S, S), and mu and the log-variance (B, Z) it is drawn with."""
-        mu, log_variance = self.E.numbers(x).chunk(2, 1)
+        mu, log_variance = self.E.distribution(x)
         return mu + (0.5 * log_variance).exp() * self.noise(), mu, log_variance
 
     def noise(self) -> Tensor:

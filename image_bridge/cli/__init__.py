@@ -10,16 +10,18 @@ def run(command: str, argv: list[str]) -> int:
     """Run a command with its words; gives the exit code. Warnings come as one line each."""
     from textgan.cli.parse import say
 
+    from .comparison import compare
     from .data import data
     from .evaluation import evaluate
     from .page import ui
     from .reporting import report
     from .training import resume, train
+    from .translation import translate
     from .use import generate, interpolate
 
     commands = {
         "data": data, "train": train, "resume": resume, "report": report, "generate": generate, "interpolate": interpolate,
-        "evaluate": evaluate, "ui": ui, "completion": _completion,
+        "translate": translate, "evaluate": evaluate, "compare": compare, "ui": ui, "completion": _completion,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: say(f"image-bridge: warning: {message}")
@@ -31,14 +33,17 @@ def options() -> dict[str, Any]:
     from textgan.cli.page import UiOptions
     from textgan.cli.use import ReportOptions
 
+    from .comparison import CompareOptions
     from .data import DataOptions
     from .evaluation import EvaluateOptions
     from .training import ResumeImagesOptions
+    from .translation import TranslateOptions
     from .use import GenerateOptions, InterpolateOptions
 
     return {
         "data": DataOptions, "resume": ResumeImagesOptions, "report": ReportOptions, "generate": GenerateOptions,
-        "interpolate": InterpolateOptions, "evaluate": EvaluateOptions, "ui": UiOptions,
+        "interpolate": InterpolateOptions, "translate": TranslateOptions, "evaluate": EvaluateOptions,
+        "compare": CompareOptions, "ui": UiOptions,
     }  # fmt: skip
 
 

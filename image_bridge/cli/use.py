@@ -288,7 +288,8 @@ def _check_ranges(scale: int, *seeds: int) -> None:
 
 def _target(out: str, endings: Sequence[str], folder: bool = False) -> Path:
     """The path to write, looked at before any work is done: it has a known ending and can be written."""
-    wanted = f"expected --out {' or '.join(f'FILE{ending}' for ending in endings)}{', or a new folder' * folder}"
+    files = " or ".join(f"FILE{ending}" for ending in endings)
+    wanted = f"expected --out {files or 'FOLDER'}{', or a new folder' * (folder and bool(files))}"
     if not out:
         raise UserError(f"nothing was named to write to; {wanted}")
     path = Path(out)

@@ -1,4 +1,4 @@
-"""The pictures of a colour emoji font; the captions are their names and aliases."""
+"""The pictures of a colour emoji font, or of OpenMoji with their line drawings; captions are their names and aliases."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from textgan.errors import UserError
 
+from ..images import read_image
 from .writing import Row, file_name, write_rows
 
 PLACES = ("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf", "/usr/share/fonts/noto/NotoColorEmoji.ttf")
 STRIKE = 109  # the one size at which the font's pictures are stored
+COLOUR, LINE = Path("color/72x72"), Path("black/72x72")  # of OpenMoji, the same file names in both
 LEFT_OUT = ("flag", "keycap", "button", "arrow", "symbol", "sign", "input")
 
 
@@ -33,6 +35,49 @@ def names() -> dict[str, list[str]]:
             own = [data["en"], *data.get("alias", [])]
             found[character] = list(dict.fromkeys(name.strip(":").replace("_", " ").replace("-", " ").lower() for name in own))
     return found
+
+
+def _left_out(character: str, name: str) -> bool:
+    return "\U0001f1e6" <= character[0] <= "\U0001f1ff" or any(word in name.split() for word in LEFT_OUT)
+
+
+def openmoji(out: Path, pixels: int, source: Path, tell: Callable[[int, int], None]) -> int:
+    """The emoji of a folder of OpenMoji in colour; the same as line drawings are their ``line_file_name``.
+
+    Raises:
+        UserError: the folder is not OpenMoji's, or a file is damaged.
+    """
+    characters = {_code(character): (character, called) for character, called in names().items()}
+    files = sorted(path for path in (source / COLOUR).glob("*.png") if (source / LINE / path.name).is_file())
+    named = {path: characters[path.stem.upper().replace("-FE0F", "")] for path in files
+             if path.stem.upper().replace("-FE0F", "") in characters}  # fmt: skip
+    chosen = {path: called for path, (character, called) in named.items() if not _left_out(character, called[0])}
+    if not chosen:
+        raise UserError(
+            f"{source} holds no emoji in {COLOUR} and in {LINE}; expected the folder of OpenMoji, with files such as 1F436.png "
+            "in both (openmoji.org)"
+        )
+
+    def rows() -> Iterator[Row]:
+        for done, (path, called) in enumerate(chosen.items()):
+            placed = {}
+            for name, file in (("images", path), ("line", source / LINE / path.name)):
+                placed[name] = file_name(done, name)
+                (out / placed[name]).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    image = read_image(file)
+                except ValueError as error:
+                    raise UserError(f"{file}: {error}; mend it, or remove it") from error
+                image.resize((pixels, pixels), Image.Resampling.LANCZOS).save(out / placed[name], compress_level=1)
+            yield Row(placed["images"], called, licence="CC-BY-SA-4.0", others={"line": placed["line"]})
+            tell(done + 1, len(chosen))
+
+    return write_rows(out, rows(), "# Attribution\n\nPictures: OpenMoji (openmoji.org), CC BY-SA 4.0. Names: package emoji.")
+
+
+def _code(character: str) -> str:
+    """What files of OpenMoji are called, without variation selectors: some have them and some do not."""
+    return "-".join(f"{ord(c):04X}" for c in character if c != "\ufe0f")
 
 
 def picture(character: str, font: ImageFont.FreeTypeFont, pixels: int) -> Image.Image | None:
@@ -72,7 +117,7 @@ def build(out: Path, pixels: int, font: str, tell: Callable[[int, int], None]) -
     known = names()
     for done, (character, called) in enumerate(known.items(), 1):
         tell(done, len(known))
-        if "\U0001f1e6" <= character[0] <= "\U0001f1ff" or any(word in called[0].split() for word in LEFT_OUT):
+        if _left_out(character, called[0]):
             continue
         image = picture(character, opened, pixels)
         if image is None:

@@ -7,12 +7,13 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from textgan.errors import UserError
@@ -27,6 +28,14 @@ NAMED = {
     "#cb6820": "orange", "#ab2a18": "red", "#f2d3b1": "light", "#ecad80": "tan", "#9e5622": "brown", "#763900": "dark",
 }  # fmt: skip
 SCALE = 2  # drawn so much larger, then averaged
+# the colours of all domains: each far from the others, so that they are told apart at 32 pixels
+HAIR = {
+    "black": "#181818", "brown": "#7a4a22", "blond": "#f2d35e", "red": "#c4261d", "blue": "#3a6fe0", "green": "#37a63a",
+    "pink": "#f78fc0", "purple": "#7d35a8",
+}  # fmt: skip
+SKIN = {"light": "#fbe0cb", "tan": "#e0a878", "brown": "#a9683c", "dark": "#5f371c"}
+VISIBLE = 0.01  # of the pixels must change with the colour of the hair; else there is none to see
+HELD_OUT = 10  # one face of so many
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,18 @@ def styles() -> list[str]:
         ) from error
 
 
-@cache
-def _style(name: str) -> tuple[Any, dict[str, Any]]:
+def _definition(name: str) -> dict[str, Any]:
     from importlib.resources import files
 
+    found: dict[str, Any] = json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text("utf-8"))
+    return found
+
+
+@cache
+def _style(name: str) -> tuple[Any, dict[str, Any]]:
     from dicebear import Style
 
-    definition = json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text("utf-8"))
+    definition = _definition(name)
     return Style(definition), definition
 
 
@@ -179,9 +193,102 @@ def _some(work: Work) -> list[Row]:
             others["line"] = save(_draw(style, str(number), work.pixels, **white)[0], file_name(i, "line"))
         if work.pair:
             others["pair"] = save(_draw(_style(work.pair)[0], str(number), work.pixels)[0], file_name(i, "pair"))
-        split = "test" if i % 10 == 9 else "train"
+        split = "test" if _held_out(i) else "train"
         rows.append(Row(save(image, file_name(i)), sentences(found, r, 3), found, split, licence, others))
     return rows
+
+
+def _held_out(i: int) -> bool:
+    return i % HELD_OUT == HELD_OUT - 1
+
+
+def _hair_is_seen(image: Image.Image, style: Any, seed: str, pixels: int, colours: Mapping[str, list[str]]) -> bool:
+    """Whether a picture changes with the colour of the hair, which below hats and on bald heads it does not."""
+    white = np.asarray(_draw(style, seed, pixels, **{**colours, "hairColor": ["#ffffff"]})[0]).astype(int)
+    changed: np.ndarray = np.abs(np.asarray(image).astype(int) - white).sum(2) > 100
+    return bool(changed.mean() >= VISIBLE)
+
+
+@dataclass(frozen=True)
+class DomainWork:
+    """Faces number ``first`` to ``last`` of every domain, for one process."""
+
+    out: Path
+    first: int
+    last: int
+    pixels: int
+    seed: int
+    domains: Sequence[str]
+
+
+def _some_of_domains(work: DomainWork) -> list[Row]:
+    rows = []
+    for i in range(work.first, work.last):
+        for k, domain in enumerate(work.domains):
+            style, definition = _style(domain)
+            held_out = _held_out(i)
+            number = fold(work.seed, i) if held_out else fold(work.seed, 1 + k, i)  # those to train on are nobody else's
+            r = random.Random(number)
+            hair, skin = r.choice(tuple(HAIR)), r.choice(tuple(SKIN))
+            colours = {"hairColor": [HAIR[hair]], "skinColor": [SKIN[skin]]}
+            image, options = _draw(style, str(number), work.pixels, **colours)
+            found = attributes(options, definition) | {"hair colour": hair, "skin colour": skin}
+            if not _hair_is_seen(image, style, str(number), work.pixels, colours):
+                del found["hair colour"]
+            name = file_name(i, domain)
+            (work.out / name).parent.mkdir(parents=True, exist_ok=True)
+            image.save(work.out / name, compress_level=1)
+            licence = definition["meta"]["license"]["name"]
+            rows.append(
+                Row(name, sentences(found, r, 3), {"domain": domain, **found}, "test" if held_out else "train", licence,
+                    scene=i // HELD_OUT if held_out else None)
+            )  # fmt: skip
+    return rows
+
+
+def build_domains(
+    out: Path, images: int, pixels: int, seed: int, processes: int, tell: Callable[[int, int], None], domains: Sequence[str]
+) -> int:
+    """Draw ``images`` faces of each of several styles into ``out``; hair and skin have the same few colours in all of them.
+
+    Faces to train on are different ones in every style. Held-out faces, every tenth, come in all styles with the same
+    ``scene``: the same seed, and so the same colours. The style is the attribute ``domain``.
+
+    Args:
+        out: an empty folder.
+        images: how many of each style.
+        pixels: their width and height.
+        seed: the same seed gives the same faces.
+        processes: that draw.
+        tell: is called with the number done and that of all.
+        domains: styles of dicebear whose hair and skin can be coloured, two or more.
+
+    Raises:
+        UserError: the packages are not installed, there are fewer than two styles, or one cannot be coloured.
+    """
+    known = styles()
+    if len(domains) < 2 or len(set(domains)) < len(domains):
+        raise UserError(f"--domains takes two or more different styles, separated by commas; received {','.join(domains)!r}")
+    for domain in domains:
+        if domain not in known or not _can_be_coloured(domain):
+            why = "has hair and skin that can be coloured" if domain in known else "is known to dicebear"
+            able = ", ".join(name for name in known if _can_be_coloured(name))
+            raise UserError(f"--domains: no style {domain!r} {why}; expected some of {able}")
+    size = 100
+    work = [DomainWork(out, i, min(i + size, images), pixels, seed, domains) for i in range(0, images, size)]
+    total = images * len(domains)
+
+    def rows() -> Iterator[Row]:
+        for some in in_parallel(
+            _some_of_domains, work, processes, lambda done, _: tell(min(done * size * len(domains), total), total)
+        ):
+            yield from some
+
+    return write_rows(out, rows(), _attribution(domains))
+
+
+def _can_be_coloured(style: str) -> bool:
+    return {"hair", "skin"} <= set(_definition(style)["colors"])
 
 
 def build(
@@ -205,9 +312,9 @@ def build(
         UserError: the packages are not installed, or have no such style.
     """
     known = styles()
-    for flag, name in (("--style", style), ("--pair", pair)):
+    for flag, name, also in (("--style", style, ""), ("--pairs", pair, "lineart, or ")):
         if name and name not in known:
-            raise UserError(f"{flag}: dicebear has no style {name!r}; expected one of {', '.join(known)}")
+            raise UserError(f"{flag}: dicebear has no style {name!r}; expected {also}one of {', '.join(known)}")
     size = 250
     work = [Work(out, i, min(i + size, images), pixels, seed, style, line, pair) for i in range(0, images, size)]
 
@@ -218,7 +325,7 @@ def build(
     return write_rows(out, rows(), _attribution([style, *filter(None, [pair])]))
 
 
-def _attribution(names: list[str]) -> str:
+def _attribution(names: Sequence[str]) -> str:
     lines = ["# Attribution", "", "Drawn with dicebear (MIT), styles of the package dicebear-styles:", ""]
     for name in names:
         meta = _style(name)[1]["meta"]

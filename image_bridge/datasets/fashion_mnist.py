@@ -28,12 +28,39 @@ def read_idx(path: Path) -> np.ndarray:
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if len(data) < 4 or data[:3] != b"\0\0\x08":
-        raise UserError(f"{path} is not an idx file of bytes; expected a file of Fashion-MNIST")
+        raise UserError(f"{path} is not an idx file of bytes; expected a file of MNIST or Fashion-MNIST")
     shape = np.frombuffer(data, ">u4", data[3], 4).astype(int)
     found = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])
     if found.size != shape.prod():
         raise UserError(f"{path} is cut short; expected {shape.prod():,} bytes; received {found.size:,}")
     return found.reshape(shape)
+
+
+def read_parts(folder: Path, name: str, advice: str = "") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Pictures (n, H, W) and labels (n,) of 0 to 9, for "train" and for "test", of MNIST or of a set that has its form.
+
+    Args:
+        folder: that holds the four idx files.
+        name: of the set, for what is said.
+        advice: where the files are to be had.
+
+    Raises:
+        UserError: the four files are not there, or do not belong together.
+    """
+
+    def find(file: str) -> Path:
+        for path in (folder / file, folder / f"{file}.gz", folder / file.replace("-idx", ".idx")):
+            if path.is_file():
+                return path
+        raise UserError(f"{folder} has no {file}; expected the four idx files of {name}{advice}; name their folder with --source")
+
+    parts = {}
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        pictures, labels = read_idx(find(f"{prefix}-images-idx3-ubyte")), read_idx(find(f"{prefix}-labels-idx1-ubyte"))
+        if len(pictures) != len(labels) or pictures.ndim != 3 or labels.max(initial=0) >= len(CLASSES):
+            raise UserError(f"the images and labels in {folder} do not belong together; expected those of {name}")
+        parts[split] = pictures, labels
+    return parts
 
 
 def build(out: Path, source: str, images: int, tell: Callable[[int, int], None]) -> int:
@@ -42,23 +69,10 @@ def build(out: Path, source: str, images: int, tell: Callable[[int, int], None])
     Raises:
         UserError: the four files are not there, or do not belong together.
     """
-    folder, done = Path(source or PLACE), 0
-
-    def find(name: str) -> Path:
-        for path in (folder / name, folder / f"{name}.gz", folder / name.replace("-idx", ".idx")):
-            if path.is_file():
-                return path
-        raise UserError(
-            f"{folder} has no {name}; expected the four idx files of Fashion-MNIST (Debian's dataset-fashion-mnist puts them in "
-            f"{PLACE}); name their folder with --source"
-        )
-
-    parts = {}
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        pictures, labels = read_idx(find(f"{prefix}-images-idx3-ubyte")), read_idx(find(f"{prefix}-labels-idx1-ubyte"))
-        if len(pictures) != len(labels) or pictures.ndim != 3 or labels.max(initial=0) >= len(CLASSES):
-            raise UserError(f"the images and labels in {folder} do not belong together; expected those of Fashion-MNIST")
-        parts[split] = pictures[: images or None], labels
+    advice = f" (Debian's dataset-fashion-mnist puts them in {PLACE})"
+    whole = read_parts(Path(source or PLACE), "Fashion-MNIST", advice)
+    parts = {split: (pictures[: images or None], labels) for split, (pictures, labels) in whole.items()}
+    done = 0
     total = sum(len(pictures) for pictures, _ in parts.values())
 
     def rows() -> Iterator[Row]:

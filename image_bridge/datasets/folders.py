@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from textgan.errors import UserError
@@ -39,14 +40,25 @@ def _place(out: Path, source: Path, name: str) -> str:
 def imagefolder(out: Path, source: Path, images: int, tell: Callable[[int, int], None]) -> int:
     """Images, with a ``.txt`` of captions, one a line, beside each, or beside none; a folder's name is the attribute ``class``.
 
+    Folders ``trainA``, ``trainB``, ..., as unpaired translation has them (Zhu et al., 2017), give the attribute ``domain`` in
+    its place; their ``testA``, ``testB``, ... are held out, and images of the same name in them share a scene.
+
     Raises:
-        UserError: there is no image, or some have captions and one has none.
+        UserError: there is no image, some have captions and one has none, or one lies outside the domains' folders.
     """
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     if not files:
         raise UserError(f"{source} holds no image; expected files that end in {', '.join(ENDINGS)}")
-    chosen = files[: images or None]
+    domains = _domains(source, files)
+    of_folder: Counter[str] = Counter()
+    chosen = []
+    for path in files:
+        folder = path.relative_to(source).parts[0] if domains else ""
+        of_folder[folder] += 1
+        if not images or of_folder[folder] <= images:
+            chosen.append(path)
     captioned = any(path.with_suffix(".txt").is_file() for path in chosen)
+    scenes = _scenes(source, chosen, domains)
 
     def rows() -> Iterator[Row]:
         for done, path in enumerate(chosen, 1):
@@ -57,11 +69,51 @@ def imagefolder(out: Path, source: Path, images: int, tell: Callable[[int, int],
                     f"{path} has no caption; expected one a line in {text.name} beside it, as others have, or no .txt at all"
                 )
             inner = path.relative_to(source)
-            label = {"class": inner.parts[0]} if len(inner.parts) > 1 else {}
-            yield Row(_place(out, path, f"images/{inner}"), captions, label)
+            split, label = "", {"class": inner.parts[0]} if len(inner.parts) > 1 else {}
+            if domains:
+                split, domain = domains[inner.parts[0]]
+                label = {"domain": domain}
+            yield Row(_place(out, path, f"images/{inner}"), captions, label, split, scene=scenes.get(path))
             tell(done, len(chosen))
 
     return write_rows(out, rows(), f"# Attribution\n\nImages and captions are those of {source.name}.")
+
+
+def _domains(source: Path, files: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """The split and the domain of each folder trainA, trainB, testA, ...; nothing where the folders are not of this kind.
+
+    Raises:
+        UserError: an image lies elsewhere, or a domain has images that are held out and none to train on.
+    """
+    named = dict.fromkeys(path.relative_to(source).parts[0] for path in files if path.parent != source)
+    parts = {name: re.fullmatch(r"(train|test)[-_ .]?(.+)", name) for name in named}
+    found = {name: (match[1], match[2]) for name, match in parts.items() if match}
+    training = {domain for split, domain in found.values() if split == "train"}
+    if len(training) < 2:
+        return {}
+    stray = next((path for path in files if path.relative_to(source).parts[0] not in found), None)
+    if stray is not None:
+        raise UserError(
+            f"{stray} lies in no domain; expected every image in one of the folders train*, test*, as {source} has "
+            f"{', '.join(found)}; move it, or rename those folders if their names are classes"
+        )
+    alone = next((domain for _, domain in found.values() if domain not in training), None)
+    if alone is not None:
+        raise UserError(f"{source} has test{alone} and no train{alone}; expected images of every domain to train on")
+    held_out = any(split == "test" for split, _ in found.values())
+    return {name: (split if held_out else "", domain) for name, (split, domain) in found.items()}
+
+
+def _scenes(source: Path, files: Sequence[Path], domains: Mapping[str, tuple[str, str]]) -> dict[Path, int]:
+    """A number for the held-out images that have the same name in several domains, but for their ending and ``_DOMAIN``."""
+    groups: dict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in files:
+        inner = path.relative_to(source)
+        split, domain = domains.get(inner.parts[0], ("", ""))
+        if split == "test":
+            groups[Path(*inner.parts[1:-1], inner.stem.removesuffix(f"_{domain}"))].setdefault(domain, path)
+    several = [group.values() for group in groups.values() if len(group) > 1]
+    return {path: number for number, group in enumerate(several) for path in group}
 
 
 def cub(out: Path, source: Path, images: int, tell: Callable[[int, int], None]) -> int:

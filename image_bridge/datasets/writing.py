@@ -30,6 +30,7 @@ class Row:
         split: "train" or "test"; where empty, a tenth of the images is held out by a hash of their names.
         licence: of the image.
         others: names of further images of the same thing (a line drawing, another style), as ``NAME_file_name``.
+        scene: a number that images of the same thing in different domains share; none where there is no such image.
     """
 
     file_name: str
@@ -38,6 +39,7 @@ class Row:
     split: str = ""
     licence: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
+    scene: int | None = None
 
     def json(self) -> str:
         """A line of metadata.jsonl."""
@@ -46,6 +48,8 @@ class Row:
         for name in ("attributes", "split", "licence"):
             if value := getattr(self, name):
                 row[name] = value
+        if self.scene is not None:
+            row["scene"] = self.scene
         return json.dumps(row, ensure_ascii=False)
 
 
@@ -79,6 +83,25 @@ def write_rows(folder: Path, rows: Iterable[Row], attribution: str) -> int:
             count += 1
     (folder / "ATTRIBUTION.md").write_text(attribution.strip() + "\n", encoding="utf-8")
     return count
+
+
+def keep_attributes(folder: Path, names: Sequence[str]) -> None:
+    """Leave out of metadata.jsonl all attributes but these and the domain.
+
+    Raises:
+        UserError: no image has one of them.
+    """
+    metadata = folder / "metadata.jsonl"
+    rows = [json.loads(line) for line in metadata.read_text(encoding="utf-8").splitlines()]
+    known = list(dict.fromkeys(name for row in rows for name in row.get("attributes", {})))
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise UserError(f"--attributes: no image has the attribute {unknown!r}; expected some of: {', '.join(known) or 'none'}")
+    with open(metadata, "w", encoding="utf-8") as file:
+        for row in rows:
+            if "attributes" in row:
+                row["attributes"] = {name: value for name, value in row["attributes"].items() if name in (*names, "domain")}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], processes: int, tell: Callable[[int, int], None]) -> Iterator[R]:

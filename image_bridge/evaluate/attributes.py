@@ -54,7 +54,10 @@ class AttributeClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (B, V) of all values of all attributes, one attribute after the other, for images (B, 3, S, S)."""
-        h = self.features(x)
+        return self.scores(self.features(x))
+
+    def scores(self, h: Tensor) -> Tensor:
+        """The same for the features (B, F) of images."""
         return torch.cat([head(h) for head in self.heads], 1)
 
     def split(self, scores: np.ndarray) -> dict[str, np.ndarray]:
@@ -167,6 +170,21 @@ def attribute_table(
         exchanged = pairs.sum() / (len(few) * (len(few) - 1)) if len(few) > 1 else float("nan")
         found["all"] = {"accuracy": float(right), "exchanged": float(exchanged), "judged": len(some)}
     return found
+
+
+def by_value(judge: AttributeClassifier, wanted: Sequence[Mapping[str, str]], seen: np.ndarray) -> dict[str, dict[str, float]]:
+    """By attribute and value, the share of the images whose captions name it that show it; only what some caption names.
+
+    Args:
+        judge: the classifier.
+        wanted: for each image, the attributes that its caption names.
+        seen: (n, V) the classifier's scores of the images.
+    """
+    targets, found = judge.numbers(wanted), {}
+    for name, p in judge.split(seen).items():
+        rows = {word: targets[name] == k for k, word in enumerate(judge.values[name])}
+        found[name] = {word: float((p[row].argmax(1) == k).mean()) for k, (word, row) in enumerate(rows.items()) if row.any()}
+    return {name: row for name, row in found.items() if row}
 
 
 def classifier_scores(judge: AttributeClassifier, seen: np.ndarray) -> dict[str, float]:

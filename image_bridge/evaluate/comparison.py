@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +16,15 @@ from textgan.evaluate import frechet_distance
 
 from ..captions import ClassNames, meanings
 from ..images import ImageData
-from .attributes import AttributeClassifier, attribute_classifier, attribute_table, classifier_scores, unseen
+from .attributes import AttributeClassifier, attribute_classifier, attribute_table, by_value, classifier_scores, unseen
 from .distances import kid
 from .extractors import Extractor, own
 from .judges import Tell, through
 from .matching import Matcher, matcher, other_captions, r_precision
 from .memorisation import SHOWN, beside_nearest, nearest, nearest_pixels
+from .modes import mode_table
 from .similarity import likeness, scales
-from .texts import Texts
+from .texts import Texts, attributes_of
 
 RARE = 0.01  # samples nearer to a training image than so many of the held-out images are counted
 CAPTIONS, EACH = 50, 4  # captions of which several images are compared with each other, and how many of each
@@ -59,6 +61,7 @@ class Judges:
         captioned = told == "captions" or (classifier is None and all(data.captions))
         return cls(data, packed, device, classifier, matcher(data, packed, device, part("matcher")) if captioned else None)
 
+    @cached_property
     def own(self) -> Extractor:
         """The classifier's features, or where there is none the matcher's.
 
@@ -76,23 +79,36 @@ class Judges:
 
 
 def attribute_figures(
-    judge: AttributeClassifier, fake: np.ndarray, texts: Texts, real: np.ndarray, real_texts: Texts, device: torch.device
-) -> tuple[dict[str, Figures], set[str], Figures, Figures]:
-    """By attribute the accuracy of samples and of real images; what the classifier does not see; mean accuracies and scores."""
-    seen = {"model": (through(judge, fake, device), texts), "real": (through(judge, real, device), real_texts)}
-    blind = unseen(attribute_table(judge, real_texts.wanted, seen["real"][0]))
-    tables = {side: attribute_table(judge, told.wanted, scores, blind) for side, (scores, told) in seen.items()}
+    judge: AttributeClassifier, scores: Mapping[str, np.ndarray], texts: Texts, real_texts: Texts
+) -> tuple[dict[str, Figures], dict[str, Any], set[str], Figures, Figures]:
+    """How often images show what they are told.
+
+    Args:
+        judge: the classifier.
+        scores: (n, V) of samples, "model", and of real images, "real".
+        texts: what samples are told.
+        real_texts: what real images are told.
+
+    Returns:
+        by attribute the accuracy of samples and of real images; the same by value; what the classifier does not see; and of both
+        sides the mean accuracy and the classifier's scores.
+    """
+    seen = {"model": (scores["model"], texts), "real": (scores["real"], real_texts)}
+    blind = unseen(attribute_table(judge, real_texts.wanted, scores["real"]))
+    tables = {side: attribute_table(judge, told.wanted, found, blind) for side, (found, told) in seen.items()}
+    sides = {side: by_value(judge, told.wanted, found) for side, (found, told) in seen.items()}
+    values = {name: {side: rows.get(name, {}) for side, rows in sides.items()} for name in sides["model"]}
     merged: dict[str, Figures] = {}
     for name, row in tables["model"].items():
         beside = tables["real"].get(name, {})
         merged[name] = {"model": row["accuracy"], **{k: v for k, v in row.items() if k != "accuracy"}}
         merged[name] |= {f"real{'' if k == 'accuracy' else '_' + k}": v for k, v in beside.items() if k in ("accuracy", "judged")}
     figures: dict[str, Figures] = {}
-    for side, (scores, _) in seen.items():
+    for side, (found, _) in seen.items():
         each = [row["accuracy"] for name, row in tables[side].items() if name not in {*blind, "all"}]
         figures[side] = {"accuracy": float(np.mean(each))} if each else {}
-        figures[side] |= {f"classifier_score {name}": value for name, value in classifier_scores(judge, scores).items()}
-    return merged, blind & set(merged), figures["model"], figures["real"]
+        figures[side] |= {f"classifier_score {name}": value for name, value in classifier_scores(judge, found).items()}
+    return merged, values, blind & set(merged), figures["model"], figures["real"]
 
 
 def distance_figures(
@@ -145,9 +161,7 @@ def nearest_figures(
 ) -> tuple[Figures, Figures, Image.Image]:
     """Distances to the nearest training image, of samples and of held-out images, and a picture of samples beside them."""
     chosen = judges.data.usable(held_out=False)
-    learnt = torch.from_numpy(
-        extractor(judges.packed, chosen, lambda done, total: tell("features of all training images", done, total))
-    )
+    learnt = torch.from_numpy(_of_training(judges, extractor, tell))
     both = np.concatenate([fake, real])
     by_features, far = nearest(torch.from_numpy(extractor(both)), lambda a, b: learnt[a:b], len(chosen))
     by_pixels, apart = nearest_pixels(
@@ -167,6 +181,12 @@ def nearest_figures(
     rows = [(fake[i], judges.packed[chosen[by_features[i]]], judges.packed[by_pixels[i]]) for i in shown]
     captions = [texts.captions[i] for i in shown]
     return model, beside, beside_nearest(rows, captions, ("sample", "nearest in features", "in pixels"))
+
+
+def _of_training(judges: Judges, extractor: Extractor, tell: Tell) -> np.ndarray:
+    """Features (N, D) of all training images."""
+    chosen = judges.data.usable(held_out=False)
+    return extractor(judges.packed, chosen, lambda done, total: tell("features of all training images", done, total))
 
 
 def real_groups(judges: Judges, meanings_wanted: np.ndarray) -> list[np.ndarray]:
@@ -206,7 +226,8 @@ def to_repeat(data: ImageData, texts: Texts) -> np.ndarray:
 def compare(
     judges: Judges, extractor: Extractor, fake: np.ndarray, texts: Texts, real_texts: Texts, alike: Sequence[np.ndarray],
     meanings_alike: np.ndarray, seed: int, tell: Tell, told: Told = "captions", real_alike: Sequence[np.ndarray] | None = None,
-) -> tuple[dict[str, Any], Image.Image]:  # fmt: skip
+    copies: bool = True,
+) -> tuple[dict[str, Any], Image.Image | None]:  # fmt: skip
     """Figures of samples beside those of real images.
 
     Args:
@@ -221,28 +242,37 @@ def compare(
         tell: is called with what is being done.
         told: what the generator is told: captions, the class of an image, or nothing.
         real_alike: groups of real images that are compared with each other instead.
+        copies: whether the nearest training images are looked for, which takes longest.
 
     Returns:
-        ``model`` and ``real``, figures by name; ``attributes``, by attribute, and those ``unseen``, which the mean leaves out;
-        what the figures are about (``samples``, ``held_out``, ``size``, ``extractor``, ...); and a picture of samples beside
-        their nearest training images.
+        ``model`` and ``real``, figures by name; ``attributes``, by attribute, ``values``, by attribute and value, and those
+        ``unseen``, which the mean leaves out; ``modes``, see ``mode_table``; what the figures are about (``samples``,
+        ``held_out``, ``size``, ``extractor``, ...); and a picture of samples beside their nearest training images.
     """
     data, packed, r = judges.data, judges.packed, np.random.default_rng(seed)
     learnt, real = data.usable(held_out=False), packed[real_texts.images]
     floor = np.sort(r.permutation(learnt)[: len(fake)])
     model, beside, features = distance_figures(extractor, fake, judges, real_texts.images, floor, seed, tell)
     attributes: dict[str, Figures] = {}
+    covered: dict[str, Figures] = {}
+    values: dict[str, Any] = {}
     blind: set[str] = set()
-    if judges.classifier is not None:
-        found = attribute_figures(judges.classifier, fake, texts, real, real_texts, judges.device)
-        attributes, blind, of_fake, of_real = found
+    if (judge := judges.classifier) is not None:
+        scores = {side: through(judge, images, judges.device) for side, images in (("model", fake), ("real", real))}
+        attributes, values, blind, of_fake, of_real = attribute_figures(judge, scores, texts, real_texts)
         model, beside = of_fake | model, of_real | beside
+        with torch.inference_mode():
+            of_learnt = judge.scores(torch.from_numpy(_of_training(judges, judges.own, tell)).to(judges.device)).cpu().numpy()
+        shows = [attributes_of(data, image) for image in real_texts.images]
+        covered = mode_table(judge, scores["model"], scores["real"], of_learnt, shows)
     if judges.matcher is not None and told == "captions":
         of_fake, of_real = matching_figures(judges.matcher, fake, texts, real, real_texts, judges.device, seed)
         model, beside = model | of_fake, beside | of_real
-    has_own = judges.classifier is not None or judges.matcher is not None
-    of_fake, of_real, picture = nearest_figures(judges, judges.own() if has_own else extractor, fake, texts, real, tell)
-    model, beside = model | of_fake, beside | of_real
+    picture = None
+    if copies:
+        has_own = judges.classifier is not None or judges.matcher is not None
+        of_fake, of_real, picture = nearest_figures(judges, judges.own if has_own else extractor, fake, texts, real, tell)
+        model, beside = model | of_fake, beside | of_real
     groups = real_groups(judges, meanings_alike) if real_alike is None else real_alike
     model["ms_ssim"], beside["ms_ssim"] = likeness(alike), likeness(groups)
     about = {
@@ -252,4 +282,12 @@ def compare(
         "has_attributes": judges.classifier is not None,
         "extractor": {"name": extractor.name, "features": features, "resize": extractor.size or packed.shape[1]},
     }  # fmt: skip
-    return {**about, "model": model, "real": beside, "attributes": attributes, "unseen": sorted(blind)}, picture
+    found = {
+        "model": model,
+        "real": beside,
+        "attributes": attributes,
+        "values": values,
+        "unseen": sorted(blind),
+        "modes": covered,
+    }
+    return {**about, **found}, picture

@@ -20,7 +20,6 @@ def as_bytes(x: Tensor) -> np.ndarray:
     return found
 
 
-@torch.inference_mode()
 def drawn(
     G: Generator, vectors: np.ndarray, seed: int = 0, batch: int = 64,
     tell: Callable[[int, int], None] = lambda done, total: None,
@@ -37,10 +36,31 @@ def drawn(
     Raises:
         UserError: the generator's weights have come to nothing.
     """
-    device, noise = next(G.parameters()).device, torch.Generator().manual_seed(seed)
+    noise = torch.Generator().manual_seed(seed)
     z = torch.randn(len(vectors), G.config.noise, generator=noise)
     eps = torch.randn(len(vectors), G.eps, generator=noise) if G.eps else None
-    found = []
+    return of_noise(G, vectors, z, eps, batch, tell)
+
+
+@torch.inference_mode()
+def of_noise(
+    G: Generator, vectors: np.ndarray, z: Tensor, eps: Tensor | None = None, batch: int = 64,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:  # fmt: skip
+    """The images (n, S, S, 3) of given noise.
+
+    Args:
+        G: see ``drawn``.
+        vectors: (n, D) raw sentence vectors.
+        z: (n, Z) standard normal numbers.
+        eps: (n, ``G.eps``) that vary the text's code; its mean is taken without them.
+        batch: images at a time.
+        tell: see ``drawn``.
+
+    Raises:
+        UserError: the generator's weights have come to nothing.
+    """
+    device, found = next(G.parameters()).device, []
     with frozen(G):
         for start in range(0, len(vectors), batch):
             here = slice(start, start + batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,7 +27,7 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that gives features.
+    """A network that gives features. It remembers those of numbered images, as several runs are judged by the same ones.
 
     Attributes:
         name: what it is called in tables.
@@ -35,6 +35,7 @@ class Extractor:
         size: width and height that images are brought to, by bilinear interpolation with antialiasing; 0 for as they are.
         device: where the network lies.
         batch: images at a time.
+        known: what it has remembered.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Extractor:
     size: int
     device: torch.device
     batch: int = 64
+    known: dict[tuple[int, bytes], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def __call__(
         self, images: np.ndarray, chosen: np.ndarray | None = None, tell: Callable[[int, int], None] = lambda done, total: None
@@ -54,7 +56,12 @@ class Extractor:
             found: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
             return found
 
-        return through(features, images, self.device, chosen, self.batch, tell)
+        if chosen is None:
+            return through(features, images, self.device, batch=self.batch, tell=tell)
+        key = id(images), chosen.tobytes()
+        if key not in self.known:  # the images are kept as well, so that no others come to have their number
+            self.known[key] = images, through(features, images, self.device, chosen, self.batch, tell)
+        return self.known[key][1]
 
 
 def own(name: str, trunk: nn.Module, device: torch.device) -> Extractor:

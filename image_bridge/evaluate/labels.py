@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .modes import COVERED
+
 LABELS = {
     "accuracy": "attributes that captions name, mean share that is shown",
     "accuracy_all": "images that show everything their caption names, share",
@@ -43,7 +45,8 @@ def cell(key: str, figures: dict[str, float]) -> str:
     return f"{value:.4f}" if key == "nearest_pixels" else f"{value:.3f}"
 
 
-def _lined_up(rows: Sequence[Sequence[str]]) -> str:
+def lined_up(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines of text, the first column to the left and the others to the right."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = (
         "  ".join([f"{row[0]:{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows
@@ -52,24 +55,32 @@ def _lined_up(rows: Sequence[Sequence[str]]) -> str:
 
 
 def table(judged: dict[str, Any]) -> str:
-    """What ``compare`` found, as two tables and what must be known to read them."""
+    """What ``compare`` found, as tables and what must be known to read them."""
     model, real, out = judged["model"], judged["real"], ""
     told = judged["told"]
+    rows: list[tuple[str, ...]]
     if judged["attributes"]:
         head = "named by captions" if told == "captions" else "told"
         rows = [(head, "samples", "real images", "other captions", "commonest", "one of", "judged")]
         for name, row in judged["attributes"].items():
             cells = [cell(key, row) for key in ("model", "real", "exchanged", "commonest", "one_of")]
             shown = "all that is named" if name == "all" else f"({name})" if name in judged["unseen"] else name
-            rows.append((shown, *cells, f"{row['judged']:,.0f}"))  # type: ignore[arg-type]
-        out += _lined_up(rows) + "\n"
+            rows.append((shown, *cells, f"{row['judged']:,.0f}"))
+        out += lined_up(rows) + "\n"
+    if judged["modes"]:
+        rows = [("values shown", "samples", "real images", "KL of samples", "of real images", "classifier's accuracy")]
+        for name, row in judged["modes"].items():
+            counts = [f"{row[side]} of {row['values']}" for side in ("model", "real")]
+            cells = [cell(key, row) for key in ("model_kl", "real_kl", "accuracy")]
+            rows.append((name if row["seen"] else f"({name})", *counts, *cells))
+        out += lined_up(rows) + "\n"
     lines = [("", "samples", "real images")]
     for key in dict.fromkeys([*model, *real]):
         if key not in QUIET:
             chance = f", chance {model['r_precision_chance']:.3f}" if key == "r_precision" else ""
             name = label(key).replace("of one caption", OF[told])
             lines.append((name + chance, cell(key, model), cell(key, real)))
-    return out + _lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
+    return out + lined_up(lines) + "\n" + "\n".join(notes(judged)) + "\n"
 
 
 def notes(judged: dict[str, Any]) -> Iterator[str]:
@@ -106,6 +117,14 @@ def notes(judged: dict[str, Any]) -> Iterator[str]:
     else:
         none = "no caption of the samples names one." if judged["told"] == "captions" else "the generator is told none."
         yield "No accuracy of attributes: " + (none if judged["has_attributes"] else "the data name none.")
+    if judged["modes"]:
+        yield (
+            f"Values shown: of an attribute, how many of the values that training images show have at least {COVERED:g} of their "
+            "share among samples. KL: of the shares of values among samples from those of training images, in nats. All as the "
+            "classifier sees them; the last column is how often it is right about held-out images."
+        )
+        if blind := [name for name, row in judged["modes"].items() if not row["seen"]]:
+            yield f"It does not see {', '.join(blind)} in real images at this size: read nothing into those in brackets."
     others = round(1 / judged["model"].get("r_precision_chance", 1)) - 1
     if judged["told"] != "captions":
         yield "No R-precision: the generator is told no captions."

@@ -5,7 +5,8 @@ numbers (B, ``G.eps``) that vary the text's code; without them the same z and te
 told a class, the vectors are its one-hot; for one that is told nothing, they hold no numbers.
 
 Those that turn images into images have ``translate(x, source, target)`` instead: images (B, 3, S, S) of the domains with the
-numbers ``source`` (B,) in ``config.domains`` as images of the domains ``target`` (B,), each one of ``config.targets``.
+numbers ``source`` (B,) in ``config.domains`` as images of the domains ``target`` (B,), each one of ``config.targets``. Where
+``needs_source`` is false they do not look at ``source``.
 """
 
 from __future__ import annotations

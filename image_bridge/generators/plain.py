@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from ..blocks import BatchNorm2d, Resized, dcgan, initialise, start
 from .base import Saved
 
+EDGE = 1e-4  # -1 and 1 themselves are infinite as normal numbers
+
 
 @dataclass(frozen=True)
 class PlainConfig:
@@ -94,6 +96,19 @@ class PlainGenerator(Saved):
         free, chosen, smooth = z.split([c.noise - categorical - c.continuous, categorical, c.continuous], 1)
         values = chosen.unflatten(1, (c.codes, c.values)).argmax(2) if c.codes else chosen.long()
         return _uniform(free) if c.prior == "uniform" else free, values, _uniform(smooth)
+
+    def with_value(self, z: Tensor, code: int, value: int) -> Tensor:
+        """The same z (B, Z), but the categorical code of this number has this value."""
+        c, z = self.config, z.clone()
+        first = c.noise - c.continuous - (c.codes - code) * c.values
+        z[:, first : first + c.values] = torch.eye(c.values, dtype=z.dtype)[value]
+        return z
+
+    def with_number(self, z: Tensor, code: int, value: float) -> Tensor:
+        """The same z (B, Z), but the continuous code of this number is ``value``, in [-1, 1]; the ends are missed by EDGE."""
+        z, u = z.clone(), torch.tensor((value + 1) / 2, dtype=torch.float64)
+        z[:, self.config.noise - self.config.continuous + code] = torch.special.ndtri(u.clamp(EDGE / 2, 1 - EDGE / 2)).to(z.dtype)
+        return z
 
     def forward(self, z: Tensor, kind: Tensor | None = None) -> Tensor:
         """Images (B, C, S, S) in [-1, 1] of standard normal numbers (B, Z) and, where it is told them, one-hot classes (B, K)."""

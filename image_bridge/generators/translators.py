@@ -46,6 +46,7 @@ class DomainTranslator(Saved):
 
     kind = "translator"
     Config = TranslatorConfig
+    needs_source = True
     config: TranslatorConfig
 
     def __init__(self, config: TranslatorConfig) -> None:

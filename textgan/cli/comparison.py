@@ -72,21 +72,12 @@ def compare(argv: list[str]) -> int:
         raise UserError("no run was named; expected textgan compare RUN [RUN ...]")
     if given.seed < 0:
         raise UserError(f"--seed must be 0 or more; received {given.seed}")
-    out = Path(given.out)
-    if out.suffix == ".json" or out.is_dir() or out.with_suffix(".json").is_dir():
-        raise UserError(f"--out {out} cannot be the page; expected the path of an .html file to write")
+    out = page_file(given.out)
     if not given.temperatures or not all(0 < t < math.inf for t in given.temperatures):
         raise UserError(f"--temperatures must be finite numbers above 0; received {given.temperatures}")
     entrants = [entrant_of(name) for name in given.runs]
     _same_data(entrants, given.anyway)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        there = out.exists()
-        out.touch()
-        if not there:  # an interrupt must not leave an empty page
-            out.unlink()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
+    try_to_write(out)
     for entrant in entrants:
         say(f"{entrant.name}: {generator_folder(entrant.path).parent}")
     bar = Progress(len(entrants) * len(given.temperatures), 0, True, unit="temperatures")
@@ -103,6 +94,34 @@ def compare(argv: list[str]) -> int:
     else:
         sys.stdout.write(f"{out}\n")
     return 0
+
+
+def page_file(name: str) -> Path:
+    """The page that ``--out`` names, with room for a .json beside it; looked at before any work is done.
+
+    Raises:
+        UserError: it cannot be one.
+    """
+    out = Path(name)
+    if out.suffix == ".json" or out.is_dir() or out.with_suffix(".json").is_dir():
+        raise UserError(f"--out {out} cannot be the page; expected the path of an .html file to write")
+    return out
+
+
+def try_to_write(out: Path) -> None:
+    """Make the folder of a page, and see whether it can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        there = out.exists()
+        out.touch()
+        if not there:  # an interrupt must not leave an empty page
+            out.unlink()
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); expected the path of a file to write") from error
 
 
 @dataclass(frozen=True)
