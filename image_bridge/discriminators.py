@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import MinibatchDiscrimination, Norm, Resized, bottleneck, conv, down, initialise, start, tile
+from .blocks import MinibatchDiscrimination, Norm, Resized, bottleneck, conv, down, initialise, scales, start, tile
 
 Body = Literal["dcgan", "sngan", "resnet", "mlp"]
 
@@ -216,6 +218,34 @@ class DomainDiscriminator(nn.Module):
         """Scores (B, 1, 2, 2) of the patches of images (B, 3, S, S), and of each attribute the logits (B, values)."""
         h = self.body(x)
         return self.patches(h).float(), self.domain(h).flatten(1).float().split(self.values, 1)
+
+
+class GreyAndBlurred(nn.Module):
+    """Two PatchDiscriminators: one sees the grey of an image, and so its forms, the other its blurred colours (ComboGAN's code).
+
+    Args:
+        size: width and height of an image.
+        channels: of an image: red, green and blue.
+        width: see PatchDiscriminator.
+        layers: see PatchDiscriminator.
+    """
+
+    grey_of: Tensor
+    blur: Tensor
+
+    def __init__(self, size: int, channels: int, width: int, layers: int = 3) -> None:
+        super().__init__()
+        self.grey = PatchDiscriminator(size, 1, width, layers)
+        self.colours = PatchDiscriminator(size, channels, width, layers)
+        bell = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / 18)  # 5 places, sigma 3
+        square = bell[:, None] * bell
+        self.register_buffer("blur", (square / square.sum()).expand(channels, 1, 5, 5).clone(), persistent=False)
+        self.register_buffer("grey_of", torch.tensor([0.299, 0.587, 0.114])[:, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (B, 2, s, s) of the patches of images (B, 3, S, S): of the grey, of the colours."""
+        blurred = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.blur, groups=x.shape[1])
+        return torch.cat([self.grey((x * self.grey_of).sum(1, keepdim=True)), self.colours(blurred)], 1)
 
 
 def linear(inputs: int, outputs: int, norm: Norm, bias: bool = True) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -73,7 +73,35 @@ def total_variation(x: Tensor) -> Tensor:
     """
     here = x[..., :-1, :-1]
     steps = torch.stack([x[..., :-1, 1:] - here, x[..., 1:, :-1] - here])
-    return torch.linalg.vector_norm(steps.float(), dim=0).sum((2, 3)).mean()  # whose gradient is 0, not NaN, where all are alike
+    lengths: Tensor = torch.linalg.vector_norm(steps.float(), dim=0)  # whose gradient is 0, not NaN, where all are alike
+    return lengths.sum((2, 3)).mean()
+
+
+class _Reversed(torch.autograd.Function):
+    """The identity, whose gradient has another sign and size."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        """The same numbers."""
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Minus ``weight`` times the gradient."""
+        return -ctx.weight * grad, None
+
+
+def reversed_gradient(x: Tensor, weight: float = 1.0) -> Tensor:
+    """x, with -weight times the gradient: layers before it maximise what those after it minimise (Ganin et al., JMLR 2016)."""
+    found: Tensor = _Reversed.apply(x, weight)  # type: ignore[no-untyped-call]
+    return found
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """The Euclidean distance of what has the same place in both batches (B, ...), on average (XGAN, eq. 1)."""
+    each: Tensor = torch.linalg.vector_norm((a.float() - b.float()).flatten(1), dim=1)
+    return each.mean()
 
 
 def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:

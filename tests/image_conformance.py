@@ -48,6 +48,8 @@ TINY = {
         "label": "size", "classes": "colour", "size": 8, "f_steps": 3, "steps": 3, "batch": 8, "features": 6, "f_width": 4,
         "width": 4, "d_width": 4, "tv": 0.1,
     },
+    "combogan": {**DOMAINS, "label": "kind", "domains": "circle,ring,star", "epochs": 2, "pool": 9, "blocks": 2, "d_layers": 2},
+    "xgan": {**{k: v for k, v in DOMAINS.items() if k != "epochs"}, "domains": "large,small", "steps": 4, "code": 12},
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
     "colorgan": {"size": 16, "steps": 6, "batch": 8, "width": 4, "d_width": 4},
 }  # fmt: skip
@@ -60,11 +62,12 @@ VARIANTS = {
         {"feature_matching": True},
     ],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
+    "combogan": [{}, {"views": "grey_and_blurred", "identity": 0.5, "latent": 1.0, "forward": 0.2, "epochs": 1}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
     "colorgan": [{"task": "color"}, {"task": "mosaic"}],
     "stargan": [{}, {"label": "size,kind", "domains": "large + ring,large + star,small + ring,small + star"}],
 }  # fmt: skip
-WHOLE = {"gan": {"dropout": 0.0}}
+WHOLE = {"gan": {"dropout": 0.0}}  # every process leaves out other units
 CASES = [(name, changes) for name in TINY for changes in VARIANTS.get(name, [{}])]  # what is checked of each algorithm
 
 

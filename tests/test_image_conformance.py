@@ -21,7 +21,7 @@ from textgan.runtime import Interrupted, Run, Workers, fit
 
 from .image_conformance import CASES, TINY, WHOLE, build, drawn, load, networks, play, preview, same, train, weights
 
-BARE = ("gan", "pggan", "cyclegan", "stargan")  # networks without buffers: nothing of a fixed one could move
+BARE = ("gan", "pggan", "cyclegan", "combogan", "stargan")  # networks without buffers: nothing of a fixed one could move
 NEARLY = {"stargan": 0.1}  # what one tap in 49 sees of a code, its normalisation takes away: its gradient is rounding
 EVERY = pytest.mark.parametrize("name", list(TINY))
 EACH = pytest.mark.parametrize(

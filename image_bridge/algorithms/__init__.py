@@ -26,6 +26,8 @@ ALGORITHMS = {
     "colorgan": "image_bridge.algorithms.colorgan:ColorGAN",
     "stargan": "image_bridge.algorithms.stargan:StarGAN",
     "dtn": "image_bridge.algorithms.dtn:DTN",
+    "combogan": "image_bridge.algorithms.combogan:ComboGAN",
+    "xgan": "image_bridge.algorithms.xgan:XGAN",
 }
 SUMMARIES = {
     "cgan": "matching-aware conditional GAN on DCGAN's body (GAN-INT-CLS, Reed et al., 2016), from sentences or labels",
@@ -44,6 +46,8 @@ SUMMARIES = {
     "colorgan": "line drawings and hints of colour to images, or mosaics to images (deepcolor, 2017; pix2pix, Isola et al.)",
     "stargan": "images of any domain into any other by one network that is told which (StarGAN, Choi et al., 2018)",
     "dtn": "images of one domain into another that a classifier sees the same in (DTN, Taigman et al., 2017)",
+    "combogan": "images of any of several domains into any other, unpaired: an encoder and a decoder each (ComboGAN, 2018)",
+    "xgan": "images of two domains into each other by a code that both share, unpaired (XGAN, Royer et al., 2020)",
     "joint": "a sentence encoder that learns from the images, for the others' --text (joint embedding, Reed et al., 2016)",
 }
 

@@ -5,6 +5,9 @@ Reference: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using C
 Equation 1 with least squares instead of logarithms (section 4) is ``play`` and the loss of ``d_step``; equation 2 (the cycle,
 both ways) and the identity loss (section 5.2) are the other parts of ``g_step``. D sees a pool of earlier images (section 4).
 
+Beside the paper, ``perceptual`` adds what an ImageNet network sees to the cycle (Johnson et al., 2016, eq. 2), and ``style``
+compares the Gram matrices of a translation and of a real image of its domain (eq. 4).
+
 G: A to B is the encoder of A and the decoder of B of a ``DomainTranslator``, F those of B and A.
 
 Departs: the fakes that D sees are drawn again, by the G of after its step; in the authors' code G's step hands them on.
@@ -29,6 +32,7 @@ from ..game import by_turns, decay, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
 from ..objectives import least_squares
 from ..pairs import TrainingImages
+from ..perceptual import ImageNetFeatures, content_loss, style_loss
 from ..pool import ImagePool
 
 WAYS = ((0, 1), (1, 0))  # from, to
@@ -52,6 +56,10 @@ class CycleGANConfig:
     """Weight of the cycle, lambda (paper: 10)."""
     identity: float = 0.5
     """Weight, beside lambda, of what G does to images that are of its domain already; 0 leaves it out (paper: 0.5 or 0)."""
+    perceptual: float = 0.0
+    """Weight, beside lambda, of the cycle in the features of EfficientNet-Lite0 (extra [images]); 0 leaves it out (paper)."""
+    style: float = 0.0
+    """Weight of how far the Gram matrices of those features are from real images' of the domain; 0 leaves it out (paper)."""
     pool: int = 50
     """Earlier images that D may be shown (paper: 50)."""
     width: int = 64
@@ -85,6 +93,7 @@ class CycleGAN:
         self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.G}
+        self.features = ImageNetFeatures(workers.device) if c.perceptual or c.style else None
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.per_epoch = max(batches.per_epoch for batches in self.data)
         self.steps = c.epochs * self.per_epoch
@@ -105,11 +114,17 @@ class CycleGAN:
         with fixed(self.D):
             fakes = {b: self.G(real[a], a, b) for a, b in WAYS}
             adversarial = torch.stack([self.play(b, x, 1.0) for b, x in fakes.items()]).sum()
-        cycle = torch.stack([F.l1_loss(self.G(fakes[b], b, a), real[a]) for a, b in WAYS]).sum()
+        back = {a: self.G(fakes[b], b, a) for a, b in WAYS}
+        cycle = torch.stack([F.l1_loss(x, real[a]) for a, x in back.items()]).sum()
         loss, told = adversarial + c.cycle * cycle, {"adversarial": adversarial, "cycle": cycle}
         if c.identity:
             told["identity"] = torch.stack([F.l1_loss(self.G(real[b], a, b), real[b]) for a, b in WAYS]).sum()
             loss = loss + c.identity * c.cycle * told["identity"]
+        if self.features:
+            seen = [self.features(x) for x in real]
+            told["perceptual"] = torch.stack([content_loss(self.features(x), seen[a]) for a, x in back.items()]).sum()
+            told["style"] = torch.stack([style_loss(self.features(x), seen[b]) for b, x in fakes.items()]).sum()
+            loss = loss + c.perceptual * c.cycle * told["perceptual"] + c.style * told["style"]
         return metrics(self.workers, "g", {"loss": loss, **told}, self.g.minimise(loss))
 
     def d_step(self, i: int) -> dict[str, Tensor]:

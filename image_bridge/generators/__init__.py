@@ -25,18 +25,19 @@ from .stackgan import StackGANConfig, StackGANGenerator
 from .translators import DomainTranslator, TranslatorConfig
 from .tree import TreeConfig, TreeGenerator
 from .unet import UNetConfig, UNetGenerator
+from .xgan import XGANTranslator, XGANTranslatorConfig
 
 __all__ = [
     "CGANConfig", "CGANGenerator", "DomainTranslator", "FeatureConfig", "FeatureTranslator", "Generator", "LabelledConfig",
     "LabelledTranslator", "PlainConfig", "PlainGenerator", "ProgressiveConfig", "ProgressiveGenerator", "StackGANConfig",
     "StackGANGenerator", "Translator", "TranslatorConfig", "TreeConfig", "TreeGenerator", "UNetConfig", "UNetGenerator",
-    "generator_kind", "is_translator", "load_generator", "load_translator",
+    "XGANTranslator", "XGANTranslatorConfig", "generator_kind", "is_translator", "load_generator", "load_translator",
 ]  # fmt: skip
 
 Generator = CGANGenerator | PlainGenerator | ProgressiveGenerator | StackGANGenerator | TreeGenerator
-Translator = DomainTranslator | FeatureTranslator | LabelledTranslator
+Translator = DomainTranslator | FeatureTranslator | LabelledTranslator | XGANTranslator
 GENERATORS = (CGANGenerator, PlainGenerator, ProgressiveGenerator, StackGANGenerator, TreeGenerator)
-TRANSLATORS = (DomainTranslator, FeatureTranslator, LabelledTranslator)
+TRANSLATORS = (DomainTranslator, FeatureTranslator, LabelledTranslator, XGANTranslator)
 
 
 def load_generator(folder: Path | str) -> Generator:

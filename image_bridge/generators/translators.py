@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -73,11 +74,16 @@ class DomainTranslator(Saved):
     @torch.inference_mode()
     def translate(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] of the domains ``source`` (B,) as images of the domains ``target`` (B,)."""
-        out = torch.empty_like(x)
-        for a, b in itertools.product(source.unique().tolist(), target.unique().tolist()):
-            if (chosen := (source == a) & (target == b)).any():
-                out[chosen] = self(x[chosen], a, b).to(x.dtype)
-        return out
+        return by_pairs(self, x, source, target)
+
+
+def by_pairs(G: Callable[[Tensor, int, int], Tensor], x: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """What ``G(images, a, b)`` makes of images (B, 3, S, S), with those of the same two domains at a time."""
+    out = torch.empty_like(x)
+    for a, b in itertools.product(source.unique().tolist(), target.unique().tolist()):
+        if (chosen := (source == a) & (target == b)).any():
+            out[chosen] = G(x[chosen], a, b).to(x.dtype)
+    return out
 
 
 def resnet_encoder(width: int, blocks: int) -> nn.Sequential:
