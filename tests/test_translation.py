@@ -244,7 +244,7 @@ def test_the_mean_of_ways_and_a_line_each_of_many():
     assert told[3].count("L1 from the truth") == 4
     assert told[13].count("L1 from the truth") == 2
     assert "mean of 13 ways" in told[13]
-    assert re.search(r"^A > 12 +0\.250 ± 9\.000 +- ", told[13], re.MULTILINE)
+    assert re.search(r"^A > 12 +0\.250 ± 9\.000 +0\.250$", told[13], re.MULTILINE)
     assert not re.search(r"^A > 2 +0\.250", told[3], re.MULTILINE)
 
 

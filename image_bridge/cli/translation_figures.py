@@ -27,7 +27,7 @@ def evaluate_translator(given: Any, extractor_for: Any) -> int:
 
     from ..evaluate.attributes import attribute_classifier
     from ..evaluate.extractors import own
-    from ..evaluate.translation import judge_translator
+    from ..evaluate.translation import images_of_domains, judge_translator
     from ..evaluate.translation_table import table
     from ..images import png
     from ..pipeline import generator_folder
@@ -41,6 +41,7 @@ def evaluate_translator(given: Any, extractor_for: Any) -> int:
     G, extractor, bars = ImageToImage.from_pretrained(folder).to(device).G, extractor_for(given, device), Bars()
     try:
         data, packed = real_images(source, G.config.size, bars)
+        images_of_domains(data, G.config.label, G.config.domains, given.number, given.seed)  # before a judge is trained
         judge = attribute_classifier(data, packed, device, bars.part("attribute classifier"))
         if judge is None:
             raise UserError(f"{source} has no attribute with two values; expected the {G.config.label} of the run's domains")

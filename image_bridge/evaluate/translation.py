@@ -113,6 +113,27 @@ def chosen_images(data: ImageData, domain: np.ndarray, number: int, count: int, 
     return found
 
 
+def images_of_domains(
+    data: ImageData, label: str, domains: Sequence[str], count: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of the held-out images of each domain, at most ``count``, and of those to train on.
+
+    Raises:
+        UserError: a domain has none, or the data tell no such domains.
+    """
+    domain, training = domain_numbers(data, label, domains), data.usable(held_out=False)
+    found = []
+    for k, held in enumerate(chosen_images(data, domain, len(domains), count, seed)):
+        learnt = training[domain[training] == k]
+        for kind, some in (("held-out image", held), ("image to train on", learnt)):
+            if not len(some):
+                raise UserError(
+                    f"{data.path} has no {kind} of {label} {domains[k]}; expected one or more of every domain; take more images"
+                )
+        found.append((held, learnt))
+    return found
+
+
 def true_ones(data: ImageData, sources: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of the images ``sources`` have an image of the same scene among ``targets``: places in both."""
     place = {int(data.scene[i]): k for k, i in reversed(list(enumerate(targets)))}
@@ -213,16 +234,11 @@ def judge_translator(
         return lambda done, total: tell(what, done, total)
 
     config, device = G.config, next(G.parameters()).device
-    domain = domain_numbers(data, config.label, config.domains)
-    held = chosen_images(data, domain, len(config.domains), count, seed)
-    training = data.usable(held_out=False)
-    of_domain = []
-    for k, name in enumerate(config.domains):
-        learnt = training[domain[training] == k]
-        for kind, some in (("held-out image", held[k]), ("image to train on", learnt)):
-            if not len(some):
-                raise UserError(f"{data.path} has no {kind} of {config.label} {name}; expected one or more of every domain")
-        of_domain.append(_Domain(data, packed, held[k], learnt, judge, extractor, device, part(f"features of {name}")))
+    found = images_of_domains(data, config.label, config.domains, count, seed)
+    of_domain = [
+        _Domain(data, packed, held, learnt, judge, extractor, device, part(f"features of {name}"))
+        for name, (held, learnt) in zip(config.domains, found, strict=True)
+    ]
     seen = np.concatenate([some.seen for some in of_domain])
     blind = unseen(attribute_table(judge, [row for some in of_domain for row in some.shown], seen))
     ways, drawn = {}, {}
@@ -236,7 +252,7 @@ def judge_translator(
     judged = {
         "told": "image", "label": config.label, "domains": list(config.domains), "targets": list(config.targets),
         "size": packed.shape[1], "split": "held out",
-        "held_out": {name: len(held[k]) for k, name in enumerate(config.domains)},
+        "held_out": {name: len(some.held) for name, some in zip(config.domains, of_domain, strict=True)},
         "extractor": {"name": extractor.name, "resize": extractor.size or packed.shape[1]},
         "unseen": sorted(blind), "mean": mean_of(list(ways.values())), "ways": ways,
     }  # fmt: skip

@@ -50,12 +50,12 @@ def table(judged: Mapping[str, Any]) -> str:
     if 1 < len(ways) <= WHOLE:
         out += "".join(_block(name, found, unseen) + "\n" for name, found in ways.items())
     elif len(ways) > WHOLE:
-        names = list(judged["mean"]["attributes"])
-        rows = [("translations", *ROWS.values(), *names)]
+        names, keys = list(judged["mean"]["attributes"]), [key for key in ROWS if key in judged["mean"]["figures"]["translation"]]
+        rows = [("translations", *(ROWS[key] for key in keys), *names)]
         for name, found in ways.items():
             figures = found["figures"]["translation"]
             attributes = [cell(found["attributes"].get(key, {}), "translation") for key in names]
-            rows.append((name, *(cell(figures, key) for key in ROWS), *attributes))
+            rows.append((name, *(cell(figures, key) for key in keys), *attributes))
         out += lined_up(rows) + "\n"
     return out + "\n".join(notes(judged)) + "\n"
 
