@@ -26,7 +26,7 @@ image-bridge turns captions into images with GANs conditioned on sentence vector
   image-bridge interpolate RUN "a red circle" "a blue star" --out walk.gif
                                    the way from one sentence to another, as a strip or an animation
   image-bridge translate RUN IN --to DOMAIN --out OUT
-                                   images to images of another domain, of a run that translates (cyclegan)
+                                   images to images of another domain, of a run of cyclegan, combogan, stargan, dtn or xgan
   image-bridge color RUN LINE.png --hint HINT.png --out out.png
                                    colour a line drawing, or a folder of them, with a run of colorgan; or restore mosaics
   image-bridge evaluate RUN        how good its images are, beside real ones: attributes, KID, R-precision, copies;

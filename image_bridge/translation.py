@@ -19,7 +19,7 @@ from torch import Tensor
 
 from textgan.errors import UserError
 
-from .generators import Translator, is_translator, load_translator
+from .generators import Translator, UNetGenerator, generator_kind, is_translator, load_translator
 from .images import fitted
 from .pipeline import Output, converted, generator_folder
 
@@ -54,9 +54,10 @@ class ImageToImage:
         """
         found = generator_folder(folder)
         if not is_translator(found):
+            use = "color" if generator_kind(found) == UNetGenerator.kind else "generate"
             raise UserError(
                 f"{folder} turns no images of one domain into another's; expected a run of cyclegan or another of that family; "
-                f"`image-bridge generate {folder}` draws with it"
+                f"`image-bridge {use} {folder}` draws with it"
             )
         try:
             return cls(load_translator(found))

@@ -23,11 +23,24 @@ from image_bridge.evaluate.translation import (
     domain_numbers,
     judge_translator,
     mean_of,
+    translated,
     true_ones,
     with_error,
 )
 from image_bridge.evaluate.translation_table import table
-from image_bridge.generators import CGANConfig, CGANGenerator, DomainTranslator, TranslatorConfig
+from image_bridge.generators import (
+    TRANSLATORS,
+    CGANConfig,
+    CGANGenerator,
+    DomainTranslator,
+    FeatureConfig,
+    FeatureTranslator,
+    LabelledConfig,
+    LabelledTranslator,
+    TranslatorConfig,
+    XGANTranslator,
+    XGANTranslatorConfig,
+)
 from image_bridge.images import ImageData, read_image
 from image_bridge.translation import ImageToImage
 from textgan.errors import UserError
@@ -351,3 +364,35 @@ def test_other_commands_say_what_a_translator_is_for(saved, capsys):
     for words in (("generate", saved / "g2", "-n", 2), ("interpolate", saved / "g2", "a", "b")):
         assert bridge(*words, "--out", saved / "a.png") == 2
         assert "`image-bridge translate` uses it" in capsys.readouterr().err
+
+
+TINY = {
+    "translator": DomainTranslator(TranslatorConfig(("a", "b", "c"), size=SIZE, width=2, blocks=2)),
+    "labelled-translator": LabelledTranslator(LabelledConfig(("a", "b", "c"), size=SIZE, width=2, blocks=1)),
+    "feature-translator": FeatureTranslator(FeatureConfig(("a", "b"), size=SIZE, features=4, f_width=2, width=2)),
+    "xgan": XGANTranslator(XGANTranslatorConfig(("a", "b"), size=SIZE)),
+}
+
+
+def test_every_kind_of_translator_is_tried_below():
+    assert set(TINY) == {kind.kind for kind in TRANSLATORS}
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_every_kind_translates(kind, tmp_path):
+    TINY[kind].save_pretrained(tmp_path)
+    pipe = ImageToImage.from_pretrained(tmp_path)
+    images = [Image.effect_noise((SIZE, SIZE), 90) for _ in range(3)]
+    assert len(pipe(images, to="b", source="a").images) == 3
+    if len(pipe.domains) == 2 or not pipe.G.needs_source:
+        assert len(pipe(images, to="b").images) == 3
+    else:
+        with pytest.raises(UserError, match="source="):
+            pipe(images, to="b")
+    x = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    there, again = translated(pipe.G, x, 0, 1, 2)
+    assert there.shape == x.shape
+    assert (again is None) == (pipe.targets == ("b",))
+    if not pipe.G.needs_source:
+        other, _ = translated(pipe.G, x, 1, 1, 2)
+        assert np.array_equal(other, there), "it does not look at what the images are of"

@@ -47,6 +47,7 @@ class XGANTranslator(Saved):
 
     kind = "xgan"
     Config = XGANTranslatorConfig
+    needs_source = True
     config: XGANTranslatorConfig
 
     def __init__(self, config: XGANTranslatorConfig) -> None:
