@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import Norm, Resized, bottleneck, conv, down, initialise, start, tile
+from .blocks import Norm, Resized, bottleneck, conv, down, initialise, scales, start, tile
 
 Body = Literal["dcgan", "sngan", "resnet", "mlp"]
 

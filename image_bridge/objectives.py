@@ -50,7 +50,8 @@ def total_variation(x: Tensor) -> Tensor:
     """
     here = x[..., :-1, :-1]
     steps = torch.stack([x[..., :-1, 1:] - here, x[..., 1:, :-1] - here])
-    return torch.linalg.vector_norm(steps.float(), dim=0).sum((2, 3)).mean()  # whose gradient is 0, not NaN, where all are alike
+    lengths: Tensor = torch.linalg.vector_norm(steps.float(), dim=0)  # whose gradient is 0, not NaN, where all are alike
+    return lengths.sum((2, 3)).mean()
 
 
 def information_of_categorical(logits: Tensor, value: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class FeatureTranslator(Saved):
 
     kind = "feature-translator"
     Config = FeatureConfig
+    needs_source = False
     config: FeatureConfig
 
     def __init__(self, config: FeatureConfig) -> None:

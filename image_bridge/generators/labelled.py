@@ -55,6 +55,7 @@ class LabelledTranslator(Saved):
 
     kind = "labelled-translator"
     Config = LabelledConfig
+    needs_source = False
     config: LabelledConfig
     codes: Tensor
 
