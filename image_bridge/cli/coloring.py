@@ -76,7 +76,7 @@ def color(argv: list[str]) -> int:
         raise UserError(f"{given.run} restores mosaics and takes no hints; leave them out")
     if given.photo and pipe.G.config.source == "drawn":
         say(
-            f"warning: {given.run} was trained on drawn lines, and --photo makes others; train with --lines threshold for pictures"
+            f"warning: {given.run} was trained on drawn lines, and --photo makes others; `train --lines threshold` suits pictures"
         )
     if shown:
         _fits(len(files) * 4, pipe.size, "leave --grid out")
