@@ -30,7 +30,7 @@ class ColorOptions:
     """An image with the colours on white, roughly where they belong: it is made pale and blurred. Or a folder with one of the
     same name for each drawing. Without it, there is no hint."""
     photo: bool = False
-    """LINE is a picture: make the line drawing of it first, by adaptive threshold."""
+    """LINE is a picture: make the line drawing of it first, by adaptive threshold, as `train colorgan --lines threshold` does."""
     own_hint: bool = False
     """With --photo: take the hints from the picture itself, as those of training are; --seed decides which."""
     out: str = ""
@@ -74,6 +74,10 @@ def color(argv: list[str]) -> int:
     pipe = Colorizer.from_pretrained(given.run).to(device_of(given.device))
     if pipe.restores and (given.hint or given.own_hint):
         raise UserError(f"{given.run} restores mosaics and takes no hints; leave them out")
+    if given.photo and pipe.G.config.source == "drawn":
+        say(
+            f"warning: {given.run} was trained on drawn lines, and --photo makes others; `train --lines threshold` suits pictures"
+        )
     if shown:
         _fits(len(files) * 4, pipe.size, "leave --grid out")
     pictures = [_read(file) for file in files]

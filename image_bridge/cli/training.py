@@ -256,6 +256,7 @@ def _images(
         told = f"images to train on: {facts['train']:,}; held out: {facts['test']:,}"
         told += f"; captions: {facts['captions']:,}" if kind in ("pairs", "captions") else ""
         told += f"; {kind}: {len(found[1].words)}" if kind in ("classes", "domains") else ""
+        told += f"; drawn lines: {'those of the data' if found[0].lines else 'none'}" if kind == "lines" else ""
         say(told + (f"; vectors of {facts['dimension']:,} numbers" if "dimension" in facts else ""))
         return found
 

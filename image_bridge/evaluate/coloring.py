@@ -27,7 +27,7 @@ from .judges import Tell, pixels, silent, through
 from .memorisation import PIECE, coarse, nearest
 from .texts import attributes_of, held_out_images
 
-SHOWN = 12  # rows of the picture
+SHOWN = 8  # rows of the picture
 NAMES = {
     "hinted": "coloured, with hints",
     "unhinted": "coloured, no hints",
@@ -38,6 +38,10 @@ NAMES = {
     "nearest": "training image of the nearest input",
     "real": "real images",
 }
+HEADINGS = {  # of the picture, in its order
+    "source": "input", "hint": "hint", "hinted": "coloured", "unhinted": "without hint", "restored": "restored",
+    "nearest": "nearest",
+}  # fmt: skip
 COLUMNS = {"l1": "L1", "psnr": "PSNR (dB)", "features": "features", "kid": "KID x 1000", "accuracy": "attributes"}
 Figures = dict[str, float]
 
@@ -190,11 +194,11 @@ def judge(
         "extractor": seen_by.name if seen_by else None, "kid_floor": len(floor),
     }  # fmt: skip
     attributes = _by_attribute(tables)
-    order = [kind for kind in ("source", "hint", "hinted", "unhinted", "restored", "nearest") if kind in methods]
+    order = [kind for kind in HEADINGS if kind in methods]
     columns = [*(dict(shown)[kind] for kind in order), truth[rows]]
     picture = grid(
         [list(row) for row in zip(*columns, strict=True)], scale=max(1, 64 // G.config.size),
-        headings=[*("input" if kind == "source" else kind for kind in order), "truth"],
+        headings=[*(HEADINGS[kind] for kind in order), "truth"],
     )  # fmt: skip
     return {**about, "methods": methods, "attributes": attributes}, picture
 
