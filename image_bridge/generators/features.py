@@ -68,4 +68,4 @@ class FeatureTranslator(Saved):
     @torch.inference_mode()
     def translate(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] as images of the one domain that there is to ``target``; f takes any ``source``."""
-        return self(x)
+        return self.forward(x)

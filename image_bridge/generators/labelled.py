@@ -81,7 +81,7 @@ class LabelledTranslator(Saved):
     @torch.inference_mode()
     def translate(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1] as images of the domains ``target`` (B,); what they were, ``source`` (B,), it sees."""
-        return self(x, target)
+        return self.forward(x, target)
 
 
 def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
