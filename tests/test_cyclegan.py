@@ -89,6 +89,7 @@ def test_half_of_what_a_full_pool_shows_is_old_and_every_place_is_as_likely():
     assert abs(old.float().mean() - 0.4) > 4 * error  # a control: the check tells a tenth
     age = (x - found)[old, 0, 0, 0]  # an image waits for as many swaps as there are places, each two images, on average
     assert abs(age.mean() - 100) < 4 * 100 / math.sqrt(len(age))
+    assert (pool.held >= 50).all()  # every place has given way
     assert len(set(found[:, 0, 0, 0].tolist())) == n  # nothing is shown twice
 
 

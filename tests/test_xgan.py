@@ -78,7 +78,7 @@ def test_deep_layers_are_one_and_private_ones_are_not(size):
     assert torch.equal(G.encode(x, 1), before[1])
     assert not torch.equal(G.encode(x, 0), before[0])
     with torch.no_grad():
-        next(G.encoder[-1].parameters()).mul_(-1)
+        next(G.encoder[-2].parameters()).mul_(-1)
     assert not torch.equal(G.encode(x, 1), before[1])
 
 

@@ -8,7 +8,7 @@ gradient (Ganin et al., 2016), the distance of an image's code from its translat
 
 Departs: no teacher (section 3, L_teach), which the paper has as an option and only for one domain.
 Departs: D is spectrally normalised. What the paper has was not read again, nor are the weights its: all are 1.
-Departs: normalisation, as generators/xgan.py says.
+Departs: normalisation of layers and of codes, as generators/xgan.py says.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ class XGANTranslator(Saved):
 
     At 64 pixels an encoder has the widths 32, 64, then 128, 256 and twice 1,024 that are shared; a decoder 512, 256 that are
     shared, then 128, 64, 3. Smaller images have fewer shared layers. Each layer halves or doubles by 4 x 4, and is normalised
-    over all channels and places of one image: statistics of a batch would be those of one domain in training, of both later.
+    over all channels and places of one image: statistics of a batch would be those of one domain in training, of both later. A
+    code has mean 0 and spread 1, as its distances would otherwise vanish by making it small.
     """
 
     kind = "xgan"
@@ -62,6 +63,7 @@ class XGANTranslator(Saved):
         self.encoder = nn.Sequential(
             *(_halve(a, b) for a, b in widths[private:]), nn.Flatten(),
             nn.Linear(16 * inward[-1], c.code), nn.LeakyReLU(0.2), nn.Linear(c.code, c.code),
+            nn.LayerNorm(c.code, elementwise_affine=False),
         )  # fmt: skip
         grown = list(itertools.pairwise(outward))
         first = nn.Linear(c.code, 16 * outward[0], bias=False), nn.Unflatten(1, (outward[0], 4, 4))
