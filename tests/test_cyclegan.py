@@ -157,6 +157,15 @@ def test_a_patch_must_fit():
     PatchDiscriminator(32, 3, 2, 3)
 
 
+def test_a_size_that_cannot_be_halved_twice_is_refused(folder):
+    for name in ("cyclegan", "combogan"):
+        with pytest.raises(ValueError, match="--size must be a multiple of 4, which is halved twice; received 14"):
+            build(name, folder, size=14, d_layers=1)
+    made, images = build("cyclegan", folder, size=28, d_layers=1)
+    images.workers.seed(0, 0)
+    assert made.g_step(0)["g/loss"].isfinite()
+
+
 def test_least_squares_by_hand():
     scores = torch.tensor([[1.0, 0.0], [3.0, 2.0]])
     assert least_squares(scores, 1.0) == pytest.approx((0 + 1 + 4 + 1) / 4)

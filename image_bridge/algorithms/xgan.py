@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from textgan.errors import UserError
 from textgan.runtime import Player, Stage, Workers
 
-from ..blocks import fixed, initialise, placed
+from ..blocks import fixed, initialise, placed, scales
 from ..discriminators import Discriminator
 from ..game import by_turns, metrics
 from ..generators import XGANTranslator, XGANTranslatorConfig
@@ -74,7 +74,12 @@ class XGAN:
 
     @staticmethod
     def sizes(config: XGANConfig) -> list[int]:
-        """The size at which images are needed."""
+        """The size at which images are needed.
+
+        Raises:
+            ValueError: it is not a power of two.
+        """
+        scales(config.size)
         return [config.size]
 
     def __init__(self, config: XGANConfig, images: TrainingImages, workers: Workers) -> None:
@@ -87,7 +92,7 @@ class XGAN:
         initialise(self.domain)
         of_each = (Discriminator(c.size, 3, c.d_width, "spectral") for _ in names)
         self.D = placed(nn.ModuleList(of_each), workers.device)
-        both = nn.ModuleDict({"translator": self.G, "domain": self.domain.to(workers.device)})
+        both = nn.ModuleDict({**dict(self.G.named_children()), "domain": self.domain.to(workers.device)})
         self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (both, self.D))
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.G}

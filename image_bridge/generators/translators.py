@@ -42,6 +42,9 @@ class DomainTranslator(Saved):
 
     Together they are the generator of Johnson et al., 2016: a 7 x 7 convolution, two that halve, residual blocks, two that
     double, a 7 x 7 convolution; instance normalisation, and images reflected at their borders.
+
+    Raises:
+        ValueError: the size cannot be halved twice.
     """
 
     kind = "translator"
@@ -52,6 +55,8 @@ class DomainTranslator(Saved):
     def __init__(self, config: TranslatorConfig) -> None:
         super().__init__()
         self.config = c = config
+        if c.size % 4:
+            raise ValueError(f"--size must be a multiple of 4, which is halved twice; received {c.size}")
         later = c.blocks // 2
         self.encoders = nn.ModuleList(resnet_encoder(c.width, c.blocks - later) for _ in c.domains)
         self.decoders = nn.ModuleList(resnet_decoder(c.width, later) for _ in c.domains)
