@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import tyro
 from textgan.cli.parse import parse, positive, print_json, say
 from textgan.errors import UserError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from .translation import image_files
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def color(argv: list[str]) -> int:
         raise UserError(f"seeds must be 0 or more and below 2^63; received {given.seed}")
     if given.own_hint and (given.hint or not given.photo):
         raise UserError("--own-hint takes the colours of the picture: give it with --photo and without --hint")
-    files = _files(Path(given.source), "LINE")
+    files = image_files(Path(given.source))
     many = Path(given.source).is_dir()
     target = _target(given.out, () if many else (".png",), folder=many)
     shown = _target(given.grid, (".png",)) if given.grid else None
@@ -115,32 +114,13 @@ def _grid(before: dict[str, Any], made: dict[str, Any], after: dict[str, Any]) -
     return grid(rows, scale=max(1, 64 // len(columns[0][0])), headings=[*before, *made, *after])
 
 
-def _files(path: Path, name: str) -> list[Path]:
-    """A file, or the images of a folder by name.
-
-    Raises:
-        UserError: there is none, or two would give the same result.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"{name} {path}: no such file; expected an image, or a folder of images")
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
-    if not found:
-        raise UserError(f"{name} {path} holds no image; expected files that end in {', '.join(ENDINGS)}")
-    for a, b in itertools.pairwise(found):
-        if a.stem == b.stem:
-            raise UserError(f"{name} {path} has {a.name} and {b.name}; expected one image of a name; rename one of them")
-    return found
-
-
 def _hints(files: list[Path], path: Path, many: bool) -> list[Path]:
     """The hint of each file: the same one, or that of its name in a folder.
 
     Raises:
         UserError: a file has none.
     """
-    found = _files(path, "--hint")
+    found = image_files(path, "--hint ")
     if path.is_file():
         return found * len(files)
     if not many:

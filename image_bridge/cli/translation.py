@@ -151,8 +151,8 @@ class _Translations:
         return grid(self.rows, scale=max(1, 64 // self.pipe.size), headings=headings)
 
 
-def image_files(path: Path) -> list[Path]:
-    """A file, or the images of a folder by name.
+def image_files(path: Path, option: str = "") -> list[Path]:
+    """A file, or the images of a folder by name; ``option`` is what named it.
 
     Raises:
         UserError: there is none, or two would have the same name as PNG.
@@ -162,14 +162,14 @@ def image_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UserError(f"{path}: no such file; expected an image, or a folder of images")
+        raise UserError(f"{option}{path}: no such file; expected an image, or a folder of images")
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
     if not found:
         below = next((file.parent for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS), None)
         hint = f"; its folder {below.relative_to(path)} does: name {below}" if below else ""
-        raise UserError(f"{path} holds no image; expected files that end in {', '.join(ENDINGS)}{hint}")
+        raise UserError(f"{option}{path} holds no image; expected files that end in {', '.join(ENDINGS)}{hint}")
     names: dict[str, Path] = {}
     for file in found:
         if (other := names.setdefault(file.stem, file)) is not file:
-            raise UserError(f"{path} has {other.name} and {file.name}; expected one image of a name; rename one of them")
+            raise UserError(f"{option}{path} has {other.name} and {file.name}; expected one image of a name; rename one of them")
     return found
