@@ -42,7 +42,7 @@ TINY = {
     "pggan": {"size": 16, "channels": 1, "phase": 16, "batch": 8, "noise": 6, "width": 4},
     "cyclegan": {**DOMAINS, "domains": "large,small", "pool": 9, "blocks": 2, "d_layers": 2},
     "stargan": {
-        "label": "size", "size": 16, "steps": 2, "critic_steps": 2, "batch": 8, "width": 4, "blocks": 1, "d_width": 4,
+        "label": "size", "size": 16, "steps": 3, "critic_steps": 2, "batch": 8, "width": 4, "blocks": 1, "d_width": 4,
     },
     "dtn": {
         "label": "size", "classes": "colour", "size": 8, "f_steps": 3, "steps": 3, "batch": 8, "features": 6, "f_width": 4,
