@@ -9,10 +9,11 @@ from torch import nn
 
 from image_bridge.datasets import shapes
 from image_bridge.discriminators import GreyAndBlurred
-from image_bridge.generators import XGANTranslator, XGANTranslatorConfig
+from image_bridge.generators import FeatureConfig, FeatureTranslator, XGANTranslator, XGANTranslatorConfig
 from image_bridge.objectives import distance, reversed_gradient
+from textgan.errors import UserError
 
-from .image_conformance import build, weights
+from .image_conformance import build, same, weights
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,35 @@ def test_the_classifier_of_domains_learns_what_the_encoders_unlearn(folder):
     assert gradients[1.0][0].any()
     torch.testing.assert_close(gradients[2.0][1], gradients[0.0][1])  # of the classifier, whatever the weight
     assert gradients[0.0][1].any()
+
+
+def test_the_teacher_stays_and_teaches_the_first_domain_alone(folder, tmp_path):
+    f = FeatureTranslator(FeatureConfig(("a", "b"), size=16, features=5, f_width=4, width=4))
+    f.save_pretrained(tmp_path / "dtn/generator")
+    alone = {"reconstruction": 0.0, "deceive": 0.0, "semantic": 0.0, "adversarial": 0.0, "lr": 0.01}
+    (made, images), (start, _) = (build("xgan", folder, teacher=str(tmp_path / "dtn"), **alone) for _ in range(2))
+    other, _ = build("xgan", folder, **alone)
+    before, told = weights(made), made.g_step(0)
+    assert same(made.g.module["teacher"].state_dict(), f.f.state_dict())
+    moved = {k.removeprefix("generator_now.") for k, v in weights(made).items() if not torch.equal(v, before[k])}
+    assert {k.split(".")[0] for k in moved if k.startswith(("encoder", "taught", "teacher", "decoder"))} == {
+        "encoders",
+        "encoder",
+        "taught",
+    }
+    assert {k[:10] for k in moved if k.startswith("encoders")} == {"encoders.0"}
+    x = made.data[0][0]
+    with torch.no_grad():
+        apart = start.g.module["taught"](start.G.encode(x, 0)) - f.f(x)
+    assert float(told["g/teacher"]) == pytest.approx(float(apart.norm(dim=1).mean()), rel=1e-4)
+    before = weights(other)
+    assert "g/teacher" not in other.g_step(0)
+    assert not any("encoder" in k for k, v in weights(other).items() if not torch.equal(v, before[k]))
+    with pytest.raises(UserError, match="looks at images of 16 pixels; expected --size 32"):
+        build("xgan", folder, teacher=str(tmp_path / "dtn"), size=32)
+    start.G.save_pretrained(tmp_path / "xgan")
+    with pytest.raises(UserError, match="has no f; expected a run of dtn"):
+        build("xgan", folder, teacher=str(tmp_path / "xgan"))
 
 
 def test_two_domains_are_drawn_and_every_two_as_often(folder):

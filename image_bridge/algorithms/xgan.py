@@ -6,7 +6,8 @@ Many-to-Many Mappings", 2017; in Domain Adaptation for Visual Understanding, 202
 Its objective is the sum in ``g_step``: reconstruction, a classifier of domains that the codes are to deceive, through a reversed
 gradient (Ganin et al., 2016), the distance of an image's code from its translation's, both ways, and the game with ``d_step``.
 
-Departs: no teacher (section 3, L_teach), which the paper has as an option and only for one domain.
+Departs: the teacher (section 3, L_teach) is the f of a run of ``dtn``. A linear layer brings codes to as many numbers as it
+gives; the paper's teacher, a network that knows faces, gives as many as a code has.
 Departs: D is spectrally normalised. What the paper has was not read again, nor are the weights its: all are 1.
 Departs: normalisation of layers and of codes, as generators/xgan.py says.
 """
@@ -27,9 +28,10 @@ from textgan.runtime import Player, Stage, Workers
 from ..blocks import fixed, initialise, placed, scales
 from ..discriminators import Discriminator
 from ..game import by_turns, metrics
-from ..generators import XGANTranslator, XGANTranslatorConfig
+from ..generators import FeatureTranslator, XGANTranslator, XGANTranslatorConfig, generator_kind
 from ..objectives import d_loss, distance, g_loss, reversed_gradient, towards
 from ..pairs import TrainingImages
+from ..pipeline import generator_folder
 
 WAYS = ((0, 1), (1, 0))  # from, to
 
@@ -62,6 +64,11 @@ class XGANConfig:
     """Weight of the distance of an image's code from its translation's (w_s)."""
     adversarial: float = 1.0
     """Weight of D's judgement (w_g)."""
+    teacher: str = ""
+    """A run of dtn whose f, which knows images of the first domain, says what their codes have to hold; none when absent (paper:
+    optional)."""
+    teach: float = 1.0
+    """Weight of the teacher (w_t)."""
     lr: float = 2e-4
     """Adam's learning rate of all, first moment 0.5."""
 
@@ -93,7 +100,13 @@ class XGAN:
         of_each = (Discriminator(c.size, 3, c.d_width, "spectral") for _ in names)
         self.D = placed(nn.ModuleList(of_each), workers.device)
         both = nn.ModuleDict({**dict(self.G.named_children()), "domain": self.domain.to(workers.device)})
-        self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (both, self.D))
+        if c.teacher:
+            f, numbers = _teacher(c.teacher, c.size)  # it does not move; a checkpoint has it, whatever becomes of its run
+            both.update({"teacher": f.to(workers.device), "taught": nn.Linear(c.code, numbers).to(workers.device)})
+        self.g, self.d = (
+            Player(m, torch.optim.Adam((p for p in m.parameters() if p.requires_grad), c.lr, (0.5, 0.999)), workers)
+            for m in (both, self.D)
+        )
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
         self.kept: Mapping[str, nn.Module] = {"generator": self.G}
         self.data = images.domains(c.label, names, c.size, c.batch)
@@ -104,7 +117,7 @@ class XGAN:
         return by_turns(self.config.steps, [(self.g_step, 1), (self.d_step, 1)], self.per_epoch, self.config.batch)
 
     def g_step(self, i: int) -> dict[str, Tensor]:
-        """Encoders, decoders and the classifier of domains: the sum of all five losses, each over both domains."""
+        """Encoders, decoders and the classifier of domains: the sum of all losses, each over both domains but the teacher's."""
         c, real = self.config, [batches[i] for batches in self.data]
         self.g.module.train()
         codes = [self.G.encode(x, k) for k, x in enumerate(real)]
@@ -120,6 +133,9 @@ class XGAN:
         }
         loss = c.reconstruction * told["reconstruction"] + told["domain"]
         loss = loss + c.semantic * told["semantic"] + c.adversarial * adversarial
+        if c.teacher:
+            told["teacher"] = distance(self.g.module["taught"](codes[0]), self.g.module["teacher"](real[0]))  # type: ignore[index]
+            loss = loss + c.teach * told["teacher"]
         return metrics(self.workers, "g", {"loss": loss, **told}, self.g.minimise(loss))
 
     def d_step(self, i: int) -> dict[str, Tensor]:
@@ -130,3 +146,18 @@ class XGAN:
         self.D.train()
         loss = torch.stack([d_loss(self.D[b](real[b]), self.D[b](x), "bce") for b, x in fakes.items()]).sum()
         return metrics(self.workers, "d", {"loss": loss}, self.d.minimise(loss))
+
+
+def _teacher(path: str, size: int) -> tuple[nn.Module, int]:
+    """The f of a run of dtn, and how many numbers it gives.
+
+    Raises:
+        UserError: there is none, or it looks at images of another size.
+    """
+    folder = generator_folder(path)
+    if generator_kind(folder) != FeatureTranslator.kind:
+        raise UserError(f"--teacher {path} has no f; expected a run of dtn")
+    found = FeatureTranslator.from_pretrained(folder)
+    if found.config.size != size:
+        raise UserError(f"--teacher {path} looks at images of {found.config.size} pixels; expected --size {size}")
+    return found.f.requires_grad_(False), found.config.features
