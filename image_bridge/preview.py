@@ -117,7 +117,6 @@ class TranslationPreview:
             self.chosen += own[places].tolist()
             self.source += [k] * len(places)
         self.real = images.pixels[max(images.pixels)].packed[np.array(self.chosen)]
-        self.captions = [names.words[k] for k in self.source]
 
     def draw(self, G: Translator) -> bytes:
         """A PNG file of what ``G`` makes of them."""
@@ -130,10 +129,14 @@ class TranslationPreview:
                 made = G.translate(x, source, torch.full_like(source, target))
                 back = drawn(G.translate(made, torch.full_like(source, target), source))
                 for row, image, again, k in zip(rows, drawn(made), back, self.source, strict=True):
-                    blank = np.full_like(image, 255)
-                    row += [blank, blank] if k == target else [image, again if k in targets else blank]
-        headings = ["real", *(word for k in targets for word in (self.names.words[k], "and back"))]
-        return picture(rows, self.captions, headings)
+                    if k != target:
+                        row += [image, again] if k in targets else [image]
+        words, told = self.names.words, []
+        for k in self.source:
+            others = ", ".join(words[t] for t in targets if t != k)
+            told.append(f"{words[k]} as {others}" + ", each with the way back" * (k in targets))
+        shown = [k for k, row in enumerate(rows) if len(row) > 1]  # of the only target there are none
+        return picture([rows[k] for k in shown], [told[k] for k in shown], ["real"])
 
 
 def drawn(x: Tensor) -> np.ndarray:

@@ -4,7 +4,8 @@
     python scripts/reproduce_family.py dcgan wgan_gp --minutes 2 --out runs/quick
 
 Debian's package dataset-fashion-mnist has the images; --source names another folder of idx files. A run that is there is not
-trained again. Each gives a grid, RUN/grid.png. A table of all is printed, and written to table.md: steps, KID and Fréchet
+trained again. Each gives a grid, RUN/grid.png, and samples.png has ten images of each. A table of all is printed, and written
+to table.md: steps, KID and Fréchet
 distance in the features of a classifier of the real images, how alike samples are, which classes they show and how far their
 shares lie from real ones (KL, nats), how often the class asked for is seen. `image-bridge compare` makes a page of the runs.
 """
@@ -23,6 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
+from PIL import Image
+
+from image_bridge.datasets.fashion_mnist import CLASSES
+from image_bridge.grids import grid
+from image_bridge.pipeline import TextToImage
 
 PLAIN = "--size 28 --channels 1"
 METHODS = {
@@ -85,16 +92,30 @@ def main() -> None:
         )
         (a.out / f"{name}.json").write_text(judged.stdout, encoding="utf-8")
         subprocess.run(bridge("generate", str(run), *prompts(name), "--out", str(run / "grid.png")), check=True)
+    samples(a.out).save(a.out / "samples.png")
     table = "\n".join(rows(a.out))
     (a.out / "table.md").write_text(table + "\n", encoding="utf-8")
     print("\n" + table)
 
 
+def asked(name: str) -> list[str]:
+    """What each image of a row is asked to be: every class in turn, or nothing."""
+    return {"cgan": [f"class: {what}" for what in CLASSES], "acgan": list(CLASSES)}.get(name, [""] * len(CLASSES))
+
+
 def prompts(name: str) -> list[str]:
-    """What is asked for: every class, or noise."""
-    if name == "cgan":
-        return [f"class: {what}" for what in ("t-shirt", "pair of trousers", "dress", "coat", "sneaker", "bag")] + ["-n", "8"]
-    return [] if name == "acgan" else ["-n", "64"]
+    """The words after ``generate RUN``: every class, or noise."""
+    return {"cgan": [*asked(name), "-n", "8"], "acgan": []}.get(name, ["-n", "64"])
+
+
+def samples(out: Path) -> Image.Image:
+    """Ten images of each method that was judged, of the seeds 0 to 9."""
+    found = {}
+    for name in METHODS:
+        if (out / f"{name}.json").is_file():
+            draw, seeds = TextToImage.from_pretrained(out / name), [torch.Generator().manual_seed(k) for k in range(len(CLASSES))]
+            found[name] = draw(asked(name), generator=seeds).images
+    return grid(list(found.values()), list(found), 2)
 
 
 def rows(out: Path) -> list[str]:

@@ -357,18 +357,17 @@ def _picture(
     back, truth = any(again is not None for _, again in drawn.values()), bool((data.scene >= 0).any())
     each = max(1, SHOWN // len(names))
     for a, source in enumerate(of_domain[:SHOWN]):
-        true = {b: dict(zip(*true_ones(data, source.held, of_domain[b].held), strict=True)) for b in targets}
-        blank = np.full_like(source.images[0], 255)
+        ways = {b: drawn[a, b] for b in targets if (a, b) in drawn}
+        if not ways:
+            continue  # the only target there is
+        true = {b: dict(zip(*true_ones(data, source.held, of_domain[b].held), strict=True)) for b in ways}
         for k in np.linspace(0, len(source.held) - 1, min(each, len(source.held))).astype(int):
             row = [source.images[k]]
-            for b in targets:
-                there, again = drawn.get((a, b), (None, None))
-                row.append(blank if there is None else there[k])
-                row += [blank if again is None else again[k]] * back
-                row += [of_domain[b].images[true[b][k]] if b != a and k in true[b] else blank] * truth
+            for b, (there, again) in ways.items():
+                row += [there[k]] if again is None else [there[k], again[k]]
+                row += [of_domain[b].images[true[b][k]] if k in true[b] else np.full_like(there[k], 255)] * truth
             rows.append(row)
-            captions.append(names[a])
-    extra = ["and back"] * back + ["truth"] * truth
-    return grid(
-        rows, captions, max(1, 64 // rows[0][0].shape[0]), ["held out", *(word for b in targets for word in (names[b], *extra))]
-    )
+            captions.append(f"{names[a]} as {', '.join(names[b] for b in ways)}")
+    each_way = ["translated", *["and back"] * back, *["truth"] * truth]
+    most = max(len(row) for row in rows) - 1
+    return grid(rows, captions, max(1, 64 // rows[0][0].shape[0]), ["held out", *each_way * (most // len(each_way))])
