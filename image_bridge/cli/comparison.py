@@ -20,7 +20,9 @@ from textgan.errors import UserError
 
 from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images, run_of
 
-BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "_u", "_v", "grown"}  # of networks; they are not trained
+BUFFERS = {
+    "running_mean", "running_var", "num_batches_tracked", "_u", "_v", "grown", "held", "count",
+}  # of networks; they are not trained  # fmt: skip
 
 
 @dataclass(frozen=True)
