@@ -17,7 +17,7 @@ from torch import Tensor
 
 from textgan.errors import UserError
 
-from .generators import UNetGenerator, generator_kind
+from .generators import UNetGenerator, generator_kind, is_translator
 from .images import fitted
 from .pipeline import converted, generator_folder
 from .transforms import HINT, adaptive_threshold, grey, hints, mosaic, soft_hints
@@ -41,6 +41,10 @@ class Colorizer:
             UserError: there is none, or it draws of itself.
         """
         found = generator_folder(folder)
+        if is_translator(found):
+            raise UserError(
+                f"{folder} turns images of one domain into another's; expected a run of colorgan; use `image-bridge translate`"
+            )
         if not takes_images(found):
             raise UserError(
                 f"{folder} takes no images, it draws of itself; expected a run of colorgan; use `image-bridge generate {folder}`"

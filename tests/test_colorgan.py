@@ -12,7 +12,7 @@ from image_bridge.coloring import Colorizer
 from image_bridge.datasets import shapes
 from image_bridge.evaluate import judges as judging
 from image_bridge.evaluate.coloring import figures, pixel_figures
-from image_bridge.generators import UNetConfig, UNetGenerator, load_generator
+from image_bridge.generators import DomainTranslator, TranslatorConfig, UNetConfig, UNetGenerator, load_generator
 from image_bridge.images import ImageData
 from image_bridge.lines import pack_lines, sources
 from image_bridge.pipeline import generator_folder
@@ -385,6 +385,9 @@ def test_a_run_that_draws_colours_nothing(plain, tmp_path, capsys):
     assert here("train", "dcgan", "--data", plain, "--run", tmp_path / "d", *tiny) == 0
     assert here("color", tmp_path / "d", plain / "images/0000/0000009.png", "--out", tmp_path / "a.png") == 2
     assert "takes no images, it draws of itself" in capsys.readouterr().err
+    DomainTranslator(TranslatorConfig(("a", "b"), size=16, width=4, blocks=1)).save_pretrained(tmp_path / "t/generator")
+    assert here("color", tmp_path / "t", plain / "images/0000/0000009.png", "--out", tmp_path / "a.png") == 2
+    assert "use `image-bridge translate`" in capsys.readouterr().err
 
 
 def test_resume_gives_the_same_run(folder, tmp_path):
