@@ -14,10 +14,11 @@ from textgan.runtime import Workers, frozen
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import fold
 
+from .evaluate.drawing import as_bytes
 from .generators.unet import UNetConfig, UNetGenerator
 from .images import ImageData
 from .pairs import Pixels, TrainingImages
-from .preview import ROWS, drawn, picture
+from .preview import ROWS, picture
 from .transforms import HINT, adaptive_threshold, grey, hints, mosaic
 
 Lines = Literal["auto", "drawn", "threshold"]
@@ -44,7 +45,7 @@ def pack_lines(
     if lines == "drawn" and not there:
         raise UserError(
             f"{data.path} has no drawn lines for every image; expected line_file_name in each line of metadata.jsonl, as "
-            "`image-bridge data faces` can write it; or give --lines threshold"
+            "`image-bridge data faces --pairs lineart` writes it; or give --lines threshold"
         )
     if lines == "threshold" or not there:
         return {}
@@ -115,5 +116,5 @@ class LinePreview:
                 with_hint, without = (G.images(torch.cat([self.source, h], 1)) for h in (self.hint, torch.ones_like(self.hint)))
                 headings = [*headings, "hint", "coloured", "without hint"]
                 columns = [*columns, self.hint, with_hint, without]
-        rows = list(zip(*(drawn(x) for x in [*columns, self.x]), strict=True))
+        rows = list(zip(*(as_bytes(x) for x in [*columns, self.x]), strict=True))
         return picture(rows, [""] * len(rows), [*headings, "truth"])

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from textgan.runtime import Player, Stage, Workers, frozen
 from textgan.runtime.batches import permuted
 from textgan.runtime.workers import fold
 
 from .captions import ClassNames
+from .evaluate.drawing import as_bytes
 from .generators import Generator, Translator
 from .grids import grid
 from .pairs import PairData, TrainingImages
@@ -61,7 +62,7 @@ class Preview:
         z = torch.randn(COLUMNS, G.config.noise, generator=torch.Generator().manual_seed(self.seed)).to(self.workers.device)
         vectors = self.vectors.to(self.workers.device)
         with frozen(G):
-            made = [drawn(G.images(vector.expand(COLUMNS, -1), z)) for vector in vectors]
+            made = [as_bytes(G.images(vector.expand(COLUMNS, -1), z)) for vector in vectors]
         rows = [[real, *some] for real, some in zip(self.real, made, strict=True)]
         return picture(rows, self.captions, ["real"])
 
@@ -92,7 +93,7 @@ class PlainPreview:
         noise = z.split(COLUMNS) * (len(self.captions) if self.names.words else 1)
         with frozen(G):
             for vector, some, real in zip(self.vectors.to(self.workers.device), noise, self.real, strict=True):
-                rows.append([*real, *drawn(G.images(vector.expand(COLUMNS, -1), some))])
+                rows.append([*real, *as_bytes(G.images(vector.expand(COLUMNS, -1), some))])
         return picture(rows, self.captions, ["real"] if self.names.words else [])
 
 
@@ -127,8 +128,8 @@ class TranslationPreview:
         with frozen(G):
             for target in targets:
                 made = G.translate(x, source, torch.full_like(source, target))
-                back = drawn(G.translate(made, torch.full_like(source, target), source))
-                for row, image, again, k in zip(rows, drawn(made), back, self.source, strict=True):
+                back = as_bytes(G.translate(made, torch.full_like(source, target), source))
+                for row, image, again, k in zip(rows, as_bytes(made), back, self.source, strict=True):
                     if k != target:
                         row += [image, again] if k in targets else [image]
         words, told = self.names.words, []
@@ -137,12 +138,6 @@ class TranslationPreview:
             told.append(f"{words[k]} as {others}" + ", each with the way back" * (k in targets))
         shown = [k for k, row in enumerate(rows) if len(row) > 1]  # of the only target there are none
         return picture([rows[k] for k in shown], [told[k] for k in shown], ["real"])
-
-
-def drawn(x: Tensor) -> np.ndarray:
-    """Images (n, 3, S, S) in [-1, 1] as bytes (n, S, S, 3)."""
-    found: np.ndarray = ((x.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    return found
 
 
 def picture(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], headings: Sequence[str]) -> bytes:

@@ -13,6 +13,7 @@ from .encoders import ImageEncoder
 from .evaluate.drawing import of_noise
 from .evaluate.judges import pixels
 from .generators import Generator, PlainGenerator
+from .pairs import toned
 from .pipeline import spherical
 
 STEPS = 9  # images along a way
@@ -82,7 +83,7 @@ def encoded(E: ImageEncoder, images: np.ndarray, batch: int = 64) -> Tensor:
     found, device = [], next(E.parameters()).device
     for start in range(0, len(images), batch):
         x = pixels(images[start : start + batch], device)
-        found.append(E.distribution(x if E.config.channels == 3 else x.mean(1, keepdim=True))[0].cpu())
+        found.append(E.distribution(toned(x, E.config.channels))[0].cpu())
     return torch.cat(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +105,10 @@ def color(argv: list[str]) -> int:
 
 
 def _grid(before: dict[str, Any], made: dict[str, Any], after: dict[str, Any]) -> Any:
+    from ..evaluate.drawing import as_bytes
     from ..grids import grid
-    from ..preview import drawn
 
-    columns = [*(drawn(x) for x in before.values()), *made.values(), *(drawn(x) for x in after.values())]
+    columns = [*(as_bytes(x) for x in before.values()), *made.values(), *(as_bytes(x) for x in after.values())]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return grid(rows, scale=max(1, 64 // len(columns[0][0])), headings=[*before, *made, *after])
 
@@ -143,16 +142,12 @@ def _read(file: Path) -> Any:
 
 def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
     """``image-bridge evaluate`` of a run whose generator, in ``folder``, makes images of images."""
-    import numpy as np
-
     from textgan.runtime import Run
-    from textgan.runtime.run import write_text
 
     from ..coloring import Colorizer
     from ..evaluate.coloring import judge, table
-    from ..images import png
     from ..lines import pack_lines
-    from .evaluation import extractor_for, finite
+    from .evaluation import extractor_for, tell_figures
     from .judging import device_of, real_images, run_of
 
     device, run = device_of(given.device), run_of(Path(given.run))
@@ -168,16 +163,6 @@ def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
         G, data, packed, lines.get(G.config.size), extractor, given.number, given.seed, given.batch, bars
     )  # fmt: skip
     bars.close()
-    judged = finite({"checkpoint": folder.parent.name if folder.name == "generator" else folder.name, "data": source, **judged})
-    out = Path(given.out) if given.out else run / "eval" if run else None
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "coloring.json", json.dumps(judged, indent=1) + "\n")
-        write_text(out / "coloring.png", png(np.asarray(picture)))
-    if given.json:
-        print_json(judged)
-    else:
-        sys.stdout.write(table(judged))
-    if out is not None:
-        say(f"held-out images, and what was made of them: {out / 'coloring.png'}")
-    return 0
+    name = folder.parent.name if folder.name == "generator" else folder.name
+    told = {"checkpoint": name, "data": source, **judged}
+    return tell_figures(given, told, picture, table, ("coloring", "coloring"), "held-out images, and what was made of them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -163,9 +164,27 @@ def finite(value: Any) -> Any:
 
 
 def _tell(found: dict[str, Any], picture: Any, given: EvaluateOptions) -> int:
+    from ..evaluate.labels import table
+
+    return tell_figures(given, found, picture, table, ("images", "nearest"), "samples beside their nearest training images")
+
+
+def tell_figures(
+    given: EvaluateOptions, found: dict[str, Any], picture: Any, table: Callable[[dict[str, Any]], str],
+    names: tuple[str, str], shows: str,
+) -> int:  # fmt: skip
+    """Write and print what was found; gives the exit code.
+
+    Args:
+        given: the options.
+        found: the figures; those of the best checkpoint are kept apart from the others.
+        picture: what is drawn of them.
+        table: makes the text of the figures.
+        names: of the files, the figures' and the picture's.
+        shows: what the picture shows.
+    """
     from textgan.runtime.run import write_text
 
-    from ..evaluate.labels import table
     from ..images import png
 
     found = finite(found)
@@ -174,12 +193,12 @@ def _tell(found: dict[str, Any], picture: Any, given: EvaluateOptions) -> int:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         best = "-best" if found.get("checkpoint") == "best" else ""
-        write_text(folder / f"images{best}.json", json.dumps(found, indent=1) + "\n")
-        write_text(folder / f"nearest{best}.png", png(np.asarray(picture)))
+        write_text(folder / f"{names[0]}{best}.json", json.dumps(found, indent=1) + "\n")
+        write_text(folder / f"{names[1]}{best}.png", png(np.asarray(picture)))
     if given.json:
         print_json(found)
     else:
         sys.stdout.write(table(found))
     if folder is not None:
-        say(f"samples beside their nearest training images: {folder / f'nearest{best}.png'}")
+        say(f"{shows}: {folder / f'{names[1]}{best}.png'}")
     return 0

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from textgan.cli.parse import print_json, say
 from textgan.errors import UserError
 
 from .judging import Bars, device_of, real_images, run_of
@@ -23,16 +18,14 @@ def evaluate_translator(given: Any, extractor_for: Any) -> int:
         extractor_for: gives the extractor that was asked for on a device, or None for our own judge.
     """
     from textgan.runtime import Run
-    from textgan.runtime.run import write_text
 
     from ..evaluate.attributes import attribute_classifier
     from ..evaluate.extractors import own
     from ..evaluate.translation import images_of_domains, judge_translator
     from ..evaluate.translation_table import table
-    from ..images import png
     from ..pipeline import generator_folder
     from ..translation import ImageToImage
-    from .evaluation import finite
+    from .evaluation import tell_figures
 
     device, run, folder = device_of(given.device), run_of(Path(given.run)), generator_folder(given.run)
     source = given.data or (Run.open(run).config.get("data", {}).get("data", "") if run else "")
@@ -50,17 +43,6 @@ def evaluate_translator(given: Any, extractor_for: Any) -> int:
     finally:
         bars.close()
     name = folder.parent.name if folder.name == "generator" else folder.name
-    told: dict[str, Any] = finite({"checkpoint": name, "data": str(source), **found})
-    out = Path(given.out) if given.out else run / "eval" if run else None
-    best = "-best" if name == "best" else ""
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / f"images{best}.json", json.dumps(told, indent=1) + "\n")
-        write_text(out / f"translations{best}.png", png(np.asarray(picture)))
-    if given.json:
-        print_json(told)
-    else:
-        sys.stdout.write(table(told))
-    if out is not None:
-        say(f"held-out images, their translations, and the truth: {out / f'translations{best}.png'}")
-    return 0
+    told = {"checkpoint": name, "data": str(source), **found}
+    shows = "held-out images, their translations, and the truth"
+    return tell_figures(given, told, picture, table, ("images", "translations"), shows)

@@ -24,7 +24,7 @@ from .distances import kid
 from .drawing import as_bytes
 from .extractors import Extractor
 from .judges import Tell, pixels, silent, through
-from .memorisation import PIECE, coarse, nearest
+from .memorisation import coarse, mean_image, nearest
 from .texts import attributes_of, held_out_images
 
 SHOWN = 8  # rows of the picture
@@ -118,8 +118,7 @@ class _Sides:
 
     def mean(self, learnt: np.ndarray) -> np.ndarray:
         """The mean of the training images ``learnt``, once for each."""
-        total = sum(self.packed[learnt[k : k + PIECE]].sum(0, dtype=np.float64) for k in range(0, len(learnt), PIECE))
-        image = np.round(total / len(learnt)).astype(np.uint8)
+        image = mean_image(self.packed, learnt)
         return np.broadcast_to(image, (len(self.held), *image.shape))
 
 

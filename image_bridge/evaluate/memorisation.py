@@ -50,6 +50,13 @@ def coarse(images: np.ndarray) -> Tensor:
     return torch.cat(rows)
 
 
+def mean_image(packed: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The mean (S, S, 3), as bytes, of the images ``chosen`` among ``packed``."""
+    parts = [packed[chosen[k : k + PIECE]].sum(0, dtype=np.float64) for k in range(0, len(chosen), PIECE)]
+    image: np.ndarray = (np.sum(parts, 0) / len(chosen)).round().astype(np.uint8)
+    return image
+
+
 def nearest_pixels(
     images: np.ndarray, packed: np.ndarray, chosen: np.ndarray, tell: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
