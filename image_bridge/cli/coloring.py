@@ -142,18 +142,13 @@ def _read(file: Path) -> Any:
 
 def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
     """``image-bridge evaluate`` of a run whose generator, in ``folder``, makes images of images."""
-    from textgan.runtime import Run
-
     from ..coloring import Colorizer
     from ..evaluate.coloring import judge, table
     from ..lines import pack_lines
     from .evaluation import extractor_for, tell_figures
-    from .judging import device_of, real_images, run_of
+    from .judging import checkpoint_of, device_of, real_images, trained_on
 
-    device, run = device_of(given.device), run_of(Path(given.run))
-    source = given.data or (Run.open(run).config.get("data", {}).get("data", "") if run else "")
-    if not source:
-        raise UserError(f"{given.run} does not say what it was trained on; expected --data FOLDER with the real images")
+    device, source = device_of(given.device), trained_on(given.run, given.data)
     G, extractor = Colorizer.from_pretrained(folder).to(device).G, extractor_for(given, device)
     data, packed = real_images(source, G.config.size, bars)
     lines: dict[int, Any] = {}
@@ -163,6 +158,5 @@ def evaluate_images(given: Any, folder: Path, bars: Any) -> int:
         G, data, packed, lines.get(G.config.size), extractor, given.number, given.seed, given.batch, bars
     )  # fmt: skip
     bars.close()
-    name = folder.parent.name if folder.name == "generator" else folder.name
-    told = {"checkpoint": name, "data": source, **judged}
+    told = {"checkpoint": checkpoint_of(folder), "data": source, **judged}
     return tell_figures(given, told, picture, table, ("coloring", "coloring"), "held-out images, and what was made of them")

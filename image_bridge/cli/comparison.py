@@ -18,7 +18,7 @@ from textgan.cli.comparison import check_writable, page_file
 from textgan.cli.parse import parse, positive, print_json
 from textgan.errors import UserError
 
-from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images, run_of
+from .judging import Bars, Opened, asked, device_of, extractor_of, judged, opened, real_images, run_of, trained_on
 
 BUFFERS = {
     "running_mean", "running_var", "num_batches_tracked", "_u", "_v", "grown", "held", "count",
@@ -191,11 +191,7 @@ def _compared(entrants: Sequence[Entrant], given: CompareOptions, bars: Bars) ->
     from .comparison_pictures import sheets
     from .evaluation import finite
 
-    device, source = device_of(given.device), given.data or entrants[0].one.data
-    if not source:
-        raise UserError(
-            f"{entrants[0].one.name} does not say what it was trained on; expected --data FOLDER with the real images"
-        )
+    device, source = device_of(given.device), trained_on(entrants[0].one.name, given.data)
     extractor = extractor_of(given.extractor, device, given.batch)
     sizes = sorted({entrant.one.G.config.size for entrant in entrants})
     packs = {size: real_images(source, size, bars) for size in sizes}

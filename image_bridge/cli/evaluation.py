@@ -16,7 +16,7 @@ import tyro
 from textgan.cli.parse import parse, positive, print_json, say
 from textgan.errors import UserError
 
-from .judging import Bars, asked, device_of, extractor_of, judged, opened, real_images, run_of
+from .judging import Bars, asked, device_of, extractor_of, judged, opened, real_images, run_of, trained_on
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def evaluate(argv: list[str]) -> int:
     bars = Bars()
     try:
         if given.run and is_translator(folder := generator_folder(given.run)):
-            return evaluate_translator(given, extractor_for)
+            return evaluate_translator(given, folder, bars)
         if given.run and takes_images(folder):
             return evaluate_images(given, folder, bars)
         found, picture = (_judge_folder if given.samples else _judge_run)(given, bars)
@@ -105,8 +105,7 @@ def _judge_run(given: EvaluateOptions, bars: Bars) -> tuple[dict[str, Any], Any]
 
     device = device_of(given.device)
     one = opened(given.run)
-    if not (source := given.data or one.data):
-        raise UserError(f"{given.run} does not say what it was trained on; expected --data FOLDER with the real images")
+    source = trained_on(given.run, given.data)
     extractor = extractor_for(given, device)
     data, packed = real_images(source, one.G.config.size, bars)
     what = asked(one, data, given.number, given.seed, bars)

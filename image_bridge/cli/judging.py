@@ -77,7 +77,12 @@ class Opened:
     @property
     def checkpoint(self) -> str:
         """The name of the checkpoint."""
-        return self.folder.parent.name if self.folder.name == "generator" else self.folder.name
+        return checkpoint_of(self.folder)
+
+
+def checkpoint_of(folder: Path) -> str:
+    """The name of the checkpoint that a generator's folder lies in."""
+    return folder.parent.name if folder.name == "generator" else folder.name
 
 
 def run_of(path: Path) -> Path | None:
@@ -86,22 +91,40 @@ def run_of(path: Path) -> Path | None:
     return next((p for p in places if (p / "config.json").is_file() and (p / "checkpoints").is_dir()), None)
 
 
+def _options_of_data(name: str) -> dict[str, Any]:
+    """The options that said what a run was trained on; none where there is no run."""
+    from textgan.runtime import Run
+
+    run = run_of(Path(name))
+    saved = Run.open(run).config.get("data", {}) if run else {}
+    if not isinstance(saved, dict):
+        raise UserError(f'{run}/config.json is damaged: expected what the run was trained on as "data"; received {saved!r}')
+    return saved
+
+
+def trained_on(name: str, given: str) -> str:
+    """The folder of real images: the one that is given, else that which the run was trained on.
+
+    Raises:
+        UserError: neither is known.
+    """
+    source = given or str(_options_of_data(name).get("data", ""))
+    if not source:
+        raise UserError(f"{name} does not say what it was trained on; expected --data FOLDER with the real images")
+    return source
+
+
 def opened(name: str) -> Opened:
     """The generator of a run, of a checkpoint, or of a folder with a saved one.
 
     Raises:
         UserError: there is none.
     """
-    from textgan.runtime import Run
-
     from ..captions import load_encoder, saved_kind
     from ..generators import load_generator
     from ..pipeline import TextToImage, generator_folder
 
-    run = run_of(Path(name))
-    saved = Run.open(run).config.get("data", {}) if run else {}
-    if not isinstance(saved, dict):
-        raise UserError(f'{run}/config.json is damaged: expected what the run was trained on as "data"; received {saved!r}')
+    run, saved = run_of(Path(name)), _options_of_data(name)
     folder = generator_folder(name)
     if saved_kind(folder / "text") == "given":  # vectors came without an encoder; they lie where they lay
         G, encoder = load_generator(folder), load_encoder(saved["text"] if "text" in saved else str(folder / "text"))

@@ -32,10 +32,7 @@ Drawn = tuple[np.ndarray, np.ndarray | None]  # images, and these on their way b
 
 
 @torch.inference_mode()
-def translated(
-    G: Translator, images: np.ndarray, source: int, target: int, batch: int = 64,
-    tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Drawn:  # fmt: skip
+def translated(G: Translator, images: np.ndarray, source: int, target: int, batch: int = 64) -> Drawn:
     """Images (n, S, S, 3) as images of another domain, and these on their way back; None where there is no way back.
 
     Args:
@@ -44,7 +41,6 @@ def translated(
         source: the number of that domain in ``G.config.domains``.
         target: the number of the other.
         batch: images at a time.
-        tell: is called with the images translated and their number.
 
     Raises:
         UserError: the translator's weights have come to nothing.
@@ -60,7 +56,6 @@ def translated(
             there.append(as_bytes(y))
             if G.config.domains[source] in G.config.targets:
                 again.append(as_bytes(G.translate(y, b, a)))
-            tell(start + len(x), len(images))
     return np.concatenate(there), np.concatenate(again) if again else None
 
 
@@ -230,19 +225,21 @@ def judge_translator(
     config, device = G.config, next(G.parameters()).device
     found = images_of_domains(data, config.label, config.domains, count, seed)
     of_domain = [
-        _Domain(data, packed, held, learnt, judge, extractor, device, part(f"features of {name}"))
-        for name, (held, learnt) in zip(config.domains, found, strict=True)
+        _Domain(data, packed, held, learnt, judge, extractor, device, part("features of real images")) for held, learnt in found
     ]
     seen = np.concatenate([some.seen for some in of_domain])
     blind = unseen(attribute_table(judge, [row for some in of_domain for row in some.shown], seen))
-    ways, drawn = {}, {}
+    ways, drawn, done = {}, {}, 0
+    whole = sum(len(held) * len(set(config.targets) - {name}) for name, (held, _) in zip(config.domains, found, strict=True))
     for (a, from_name), (b, to_name) in itertools.product(enumerate(config.domains), repeat=2):
         if a == b or to_name not in config.targets:
             continue
         name = f"{from_name}{ARROW}{to_name}"
-        drawn[a, b] = translated(G, of_domain[a].images, a, b, batch, part(name))
-        target, told = values_of(data, config.label, to_name), part(f"features of {name}")
-        ways[name] = way(data, packed, of_domain[a], of_domain[b], drawn[a, b], target, judge, extractor, blind, seed, told)
+        drawn[a, b] = translated(G, of_domain[a].images, a, b, batch)
+        target = values_of(data, config.label, to_name)
+        ways[name] = way(data, packed, of_domain[a], of_domain[b], drawn[a, b], target, judge, extractor, blind, seed)
+        done += len(of_domain[a].held)
+        tell("translations", done, whole)
     judged = {
         "told": "image", "label": config.label, "domains": list(config.domains), "targets": list(config.targets),
         "size": packed.shape[1], "split": "held out",
@@ -256,7 +253,6 @@ def judge_translator(
 def way(
     data: ImageData, packed: np.ndarray, source: _Domain, target: _Domain, drawn: Drawn,
     values: Mapping[str, str], judge: AttributeClassifier, extractor: Extractor, blind: Collection[str], seed: int,
-    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of the way from one domain to another.
 
@@ -271,7 +267,6 @@ def way(
         extractor: of features.
         blind: attributes that do not count in ``all``.
         seed: of KID.
-        tell: is called with the images done, and their number, of what has features.
 
     Returns:
         ``images`` and ``scenes``, how many were translated and how many have a truth; ``figures`` by side, of which "real" are
@@ -294,8 +289,8 @@ def way(
         "nearest": several[place],
     }
     features = {
-        "translation": extractor(there, tell=tell), "copy": source.features, "mean": mean.repeat(n, 0),
-        "nearest": extractor(several, tell=tell)[place],
+        "translation": extractor(there), "copy": source.features, "mean": mean.repeat(n, 0),
+        "nearest": extractor(several)[place],
     }  # fmt: skip
     seen = {
         "translation": through(judge, there, device), "copy": source.seen, "mean": mean_seen.repeat(n, 0),
@@ -322,7 +317,7 @@ def way(
     if back is not None:
         figures["translation"] |= with_error("cycle", differences(back, source.images))
     floor = np.sort(np.random.default_rng(seed).permutation(target.learnt)[:n])
-    figures["real"] = dict(zip(("kid", "kid_sd"), kid(extractor(packed, floor, tell), target.features, seed), strict=True))
+    figures["real"] = dict(zip(("kid", "kid_sd"), kid(extractor(packed, floor), target.features, seed), strict=True))
     return {"images": n, "scenes": len(mine), "figures": figures, "attributes": attributes}
 
 
