@@ -130,7 +130,13 @@ def test_floors_count_what_is_computed():
     with FlopCounterMode(display=False) as counter:
         made(torch.zeros(3, 20, dtype=torch.long))
     c = made.config
-    assert counter.get_total_flops() == 3 * (text_gans.convolution_flop(c) + text_gans.highway_flop(c))
+    filters = sum(2 * 20 * w * 64 * m for w, m in zip(c.windows, c.maps, strict=True))
+    assert counter.get_total_flops() == 3 * (text_gans.fourier_flop(c) + text_gans.highway_flop(c)) + filters
+    vectors = torch.nn.functional.one_hot(torch.zeros(3, 20, dtype=torch.long), 50).float()
+    with FlopCounterMode(display=False) as counter:
+        made(vectors)
+    as_windows = text_gans.convolution_flop(c) + text_gans.highway_flop(c)
+    assert counter.get_total_flops() == 3 * (as_windows + 2 * 20 * 50 * 64)
     windows = [(w, m, s) for w, m in zip(c.windows, c.maps, strict=True) for s in range(20 - w + 1)]
     for prefix in (0, 1, 7, 19, 20):
         left = sum(2 * m * w * 64 for w, m, s in windows if s + w > prefix)

@@ -67,8 +67,20 @@ def test_the_largest_responses_and_their_gradients_are_those_of_unfolded_windows
         found[name] = [logit.detach()] + [p.grad.clone() for p in judge.parameters()]
     assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-12) for a, b in zip(found["tokens"], found["vectors"], strict=True))
     assert all(a.any() for a in found["tokens"])
-    weights = [layer.weight.detach().requires_grad_() for layer in judge.convolutions]
-    e = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(2)).double().requires_grad_()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8])
+def test_the_largest_responses_are_those_of_windows_at_any_length(length):
+    g = torch.Generator().manual_seed(2)
+    e = torch.randn(3, length, 6, generator=g).double().requires_grad_()
+    weights = [torch.randn(4, 6 * width, generator=g).double().requires_grad_() for width in range(1, length + 1)]
+    found = discriminators.LargestResponses.apply(e, *weights)
+    windows = [e.flatten(1).unfold(1, weight.shape[1], 6) for weight in weights]
+    expected = torch.cat([(rows @ weight.T).amax(1) for rows, weight in zip(windows, weights, strict=True)], 1)
+    assert torch.allclose(found, expected, atol=1e-12)
+    grad = torch.randn(found.shape, generator=g).double()
+    pairs = zip(*(torch.autograd.grad(x, [e, *weights], grad) for x in (found, expected)), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in pairs)
     assert torch.autograd.gradcheck(discriminators.LargestResponses.apply, (e, *weights))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from torch.nn import functional as F
 
 from .generators import read, save
 from .generators.masked import Seq2Seq
+from .runtime import OuterLinear
 
 WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 MAPS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -27,49 +30,69 @@ def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
     return found
 
 
+@functools.cache
+def _waves(T: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The Fourier transform of T real numbers, to L rows of pairs, and its inverse; L is T, or one more if that is odd.
+
+    A pair is the cosine and the sine of a frequency; the first is those of 0 and of L / 2, which have no sines.
+    """
+    L = T + T % 2
+    angles = torch.outer(torch.arange(L // 2 + 1), torch.arange(T)).remainder(L).double() * (2 * math.pi / L)
+    cos, sin = angles.cos(), angles.sin()
+    waves = torch.stack([torch.cat([cos[:1], cos[1:-1]]), torch.cat([cos[-1:], sin[1:-1]])], 1)  # (L / 2, 2, T)
+    back = waves * torch.tensor([2.0, -2.0])[:, None] / L
+    back[0] = waves[0] / L
+    return waves.flatten(0, 1).to(device, dtype), back.flatten(0, 1).T.contiguous().to(device, dtype)
+
+
 class LargestResponses(torch.autograd.Function):
     """The largest response (B, sum of maps) of several convolutions on vectors e (B, T, E), each by a weight (maps, width E).
 
-    The windows of all places are laid out once, place by place, as wide as the widest filter: a narrower filter's are the first
-    columns of the first rows. So no product copies anything, forwards or backwards. Equal maxima share a gradient, as in amax.
+    A correlation is a product of Fourier transforms: with those of T places, in which no window that lies within the sentence
+    wraps around, a filter of any width takes 2 T E multiplications, where its windows take (T - width + 1) width E. A product
+    (a - ib) (c + id) is that of the rows (a, b) and (-b, a) with (c, d); the two frequencies without sines are a pair of their own.
+    Equal maxima share a gradient, as in amax.
     """
 
     @staticmethod
     def forward(ctx: Any, e: Tensor, *weights: Tensor) -> Tensor:  # noqa: D102
-        (B, T, E), widest = e.shape, max(weight.shape[1] for weight in weights)
-        padded = F.pad(e, (0, 0, 0, widest // E - 1))
-        windows = padded.as_strided((T, B, widest), (E, padded.stride(0), 1)).contiguous().flatten(0, 1)
-        responses = [_rows(windows, weight, e.shape) @ weight.T for weight in weights]
-        responses = [found.unflatten(0, (-1, B)) for found in responses]  # (T - width + 1, B, maps)
-        largest = [found.amax(0) for found in responses]
-        ctx.save_for_backward(windows, *weights, *responses, *largest)
+        (B, T, E), (waves, back) = e.shape, _waves(e.shape[1], e.dtype, e.device)
+        n = len(waves) // 2
+        a, b = (waves @ e.transpose(0, 1).flatten(1)).view(n, 2, B, E).unbind(1)
+        x = torch.stack([torch.stack([a, b], 2), torch.stack([b.neg(), a], 2)], 1)  # (n, 2, B, 2, E)
+        x[0, 0, :, 1], x[0, 1, :, 0], x[0, 1, :, 1] = 0, 0, b[0]
+        x, transformed, responses, largest = x.view(n, 2 * B, 2 * E), [], [], []
+        for weight in weights:
+            rows = weight.unflatten(1, (-1, E))  # (maps, width, E)
+            w = (waves[:, : rows.shape[1]] @ rows).view(-1, n, 2 * E)
+            y = x @ w.permute(1, 2, 0)  # (n, 2 B, maps)
+            found = (back[: T - rows.shape[1] + 1] @ y.view(2 * n, -1)).view(-1, B, len(w))
+            transformed.append(w)
+            responses.append(found)
+            largest.append(found.amax(0))
+        ctx.save_for_backward(x, *transformed, *responses, *largest)
         ctx.shape = e.shape
         return torch.cat(largest, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # noqa: D102
-        windows, *saved = ctx.saved_tensors
-        (B, T, E), count = ctx.shape, len(saved) // 3
-        weights, responses, largest = saved[:count], saved[count : 2 * count], saved[2 * count :]
-        of_weights, of_windows = [], torch.zeros_like(windows)
-        parts = grad.split([len(weight) for weight in weights], 1)
-        for weight, found, best, part in zip(weights, responses, largest, parts, strict=True):
-            at = (found == best).to(grad.dtype)
-            at = at.mul_(part / at.sum(0)).flatten(0, 1)  # ((T - width + 1) B, maps)
-            of_weights.append(at.T @ _rows(windows, weight, ctx.shape))
-            _rows(of_windows, weight, ctx.shape).addmm_(at, weight)
-        of_windows = of_windows.view(T, B, -1, E)
-        of_e = grad.new_zeros(T + of_windows.shape[2] - 1, B, E)
-        for k in range(of_windows.shape[2]):
-            of_e[k : k + T] += of_windows[:, :, k]
-        return of_e[:T].transpose(0, 1), *of_weights
-
-
-def _rows(windows: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-    """The windows ((T - width + 1) B, width E) of a filter (maps, width E) among the widest ones (T B, widest E)."""
-    B, T, E = shape
-    return windows[: (T - weight.shape[1] // E + 1) * B, : weight.shape[1]]
+        x, *saved = ctx.saved_tensors
+        (B, T, E), n, count = ctx.shape, len(x), len(saved) // 3
+        (waves, back), of_x, of_weights = _waves(T, x.dtype, x.device), torch.zeros_like(x), []
+        parts = grad.split([len(w) for w in saved[:count]], 1)
+        for w, found, best, part in zip(saved[:count], saved[count : 2 * count], saved[2 * count :], parts, strict=True):
+            at = torch.eq(found, best, out=torch.empty_like(found))  # 1 or 0
+            at *= part / at.sum(0)
+            of_y = (back[: len(at)].T @ at.flatten(1)).view(n, 2 * B, -1)
+            of_x.baddbmm_(of_y, w.transpose(0, 1))
+            of_w = (of_y.transpose(1, 2) @ x).view(n, -1, 2, E).transpose(0, 1).flatten(1, 2)  # (maps, 2 n, E)
+            of_weights.append((waves[:, : T - len(at) + 1].T @ of_w).flatten(1))
+        of_x = of_x.view(n, 2, B, 2, E)
+        of_a, of_b = of_x[:, 0, :, 0] + of_x[:, 1, :, 1], of_x[:, 0, :, 1] - of_x[:, 1, :, 0]
+        of_a[0], of_b[0] = of_x[0, 0, :, 0], of_x[0, 1, :, 1]
+        of_e = waves.T @ torch.stack([of_a, of_b], 1).view(2 * n, B * E)
+        return of_e.view(T, B, E).transpose(0, 1), *of_weights
 
 
 @dataclass(frozen=True)
@@ -97,9 +120,8 @@ class CNNHighway(nn.Module):
         features = sum(m for _, m in fitting)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
         self.convolutions = nn.ModuleList(nn.Linear(w * config.embedding_dim, m) for w, m in fitting)
-        self.gate = nn.Linear(features, features)
-        self.candidate = nn.Linear(features, features)
-        self.dropout = nn.Dropout(config.dropout)
+        self.gate = OuterLinear(features, features)
+        self.candidate = OuterLinear(features, features)
         self.out = nn.Linear(features, 2)
         nn.init.uniform_(self.embedding.weight, -1, 1)
         for layer in [*self.convolutions, self.gate, self.candidate, self.out]:
@@ -112,19 +134,22 @@ class CNNHighway(nn.Module):
         """Logit (B,) that each sequence of x, tokens (B, T) or vectors over the vocabulary (B, T, V), is real."""
         e = embed(self.embedding, x)  # (B, T, E)
         weights = [layer.get_parameter("weight") for layer in self.convolutions]
-        if x.is_floating_point() or torch.is_autocast_enabled(x.device.type):  # has a gradient of the gradient, and mixes types
+        plain = x.is_floating_point() or torch.is_autocast_enabled(x.device.type)  # has a gradient of the gradient, mixes types
+        if plain:
             rows = (e.flatten(1).unfold(1, weight.shape[1], e.shape[2]) for weight in weights)  # (B, T - width + 1, width E) each
             largest = torch.cat([F.linear(row, weight).amax(1) for row, weight in zip(rows, weights, strict=True)], 1)
         else:
             largest = LargestResponses.apply(e, *weights)  # type: ignore[no-untyped-call]
         bias = torch.cat([layer.get_parameter("bias") for layer in self.convolutions])
-        return self._judge((largest + bias).relu())  # relu and the bias commute with the maximum
+        return self._judge((largest + bias).relu(), plain)  # relu and the bias commute with the maximum
 
-    def _judge(self, f: Tensor) -> Tensor:
+    def _judge(self, f: Tensor, plain: bool = False) -> Tensor:
         """Logit (B,) of features (B, F): highway and output."""
-        t = self.gate(f).sigmoid()
-        f = t * self.candidate(f).relu() + (1 - t) * f
-        scores = self.out(self.dropout(f))
+        t = self.gate(f, plain).sigmoid()
+        f = t * self.candidate(f, plain).relu() + (1 - t) * f
+        if self.training and self.config.dropout:  # nn.Dropout draws one number after the other, three times as slowly
+            f = f * (torch.rand_like(f) >= self.config.dropout) / (1 - self.config.dropout)
+        scores = self.out(f)
         logit: Tensor = scores[:, 1] - scores[:, 0]
         return logit.float()
 

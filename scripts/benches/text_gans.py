@@ -36,7 +36,7 @@ class PlainDiscriminator(nn.Module):
         width = model.config.embedding_dim
         copied = copy.deepcopy(model)
         self.embedding, self.gate, self.candidate, self.out = copied.embedding, copied.gate, copied.candidate, copied.out
-        self.dropout, self.convolutions = copied.dropout, nn.ModuleList()
+        self.dropout, self.convolutions = nn.Dropout(copied.config.dropout), nn.ModuleList()
         for layer in model.convolutions:
             convolution = nn.Conv2d(1, layer.out_features, (layer.in_features // width, width))
             convolution.weight.data.copy_(layer.weight.view_as(convolution.weight))
@@ -122,6 +122,14 @@ def convolution_flop(c: CNNHighwayConfig, prefix: int = 0) -> int:
     """Operations of D's convolutions of one sequence, without the windows that lie in its first ``prefix`` tokens."""
     places = {w: c.length - w + 1 - max(0, prefix - w + 1) for w in c.windows if w <= c.length}
     return sum(2 * m * w * c.embedding_dim * places[w] for w, m in zip(c.windows, c.maps, strict=True) if w in places)
+
+
+def fourier_flop(c: CNNHighwayConfig) -> int:
+    """Operations of D's convolutions of one sequence by Fourier transforms, once those of the filters are there."""
+    places, E = c.length + c.length % 2, c.embedding_dim
+    back = sum(2 * places * m * (c.length - w + 1) for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
+    features = sum(m for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
+    return 2 * places * c.length * E + 4 * places * E * features + back
 
 
 def highway_flop(c: CNNHighwayConfig) -> int:
@@ -312,10 +320,10 @@ def discriminator_epoch(s: Setting) -> Iterator[Row]:
     plain.train()
     c, both = made.D.config, 2 * z.sequences
     largest = sum(2 * m * w * c.embedding_dim for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
-    flop = both * (convolution_flop(c) + 3 * highway_flop(c) + 2 * largest)
+    flop = both * (fourier_flop(c) + 3 * highway_flop(c) + 2 * largest)
     yield s.row(
         "discriminator-epoch", f"{both:,} sequences, B {2 * half}, T {z.length}, V {z.vocab}; {steps} of {made.d_epoch} steps",
         lambda: [made.d_step(i) for i in range(steps)], plain_steps, told, amount=both, unit="sequences",
         share=steps / made.d_epoch, plain_share=steps / made.d_epoch,
-        floor=s.operations(flop, "a maximum's gradient touches one window"),
+        floor=s.operations(flop, "convolutions by Fourier transforms; a maximum's gradient touches one window"),
     )  # fmt: skip

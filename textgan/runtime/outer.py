@@ -1,0 +1,79 @@
+"""Large layers that few rows are to teach: the gradient of the weight stays two factors until Adam needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.optim.adam import adam
+
+BLOCK = 2**20  # numbers of a gradient at a time (4 MB), so that it is still near when Adam reads it
+
+
+class OuterLinear(nn.Linear):
+    """A linear layer whose weight has a gradient of rank n, the rows that it is given: of n = 64 two factors are far smaller.
+
+    Where a Player asks for them (``factors`` is a list), backward leaves them there, and ``weight`` gets no gradient.
+    """
+
+    factors: list[tuple[Tensor, Tensor]] | None = None
+
+    def forward(self, x: Tensor, plain: bool = False) -> Tensor:
+        """Rows x (n, in) to (n, out); ``plain`` as nn.Linear does it, for gradients of gradients and mixed types."""
+        y: Tensor = super().forward(x) if plain else _Outer.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Outer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: OuterLinear) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return torch.addmm(bias, x, weight.T)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        if ctx.layer.factors is None:
+            return grad @ weight, grad.T @ x, grad.sum(0), None
+        ctx.layer.factors.append((grad, x))
+        return grad @ weight, None, grad.sum(0), None
+
+
+@torch.no_grad()
+def taken(layer: OuterLinear) -> tuple[Tensor, Tensor] | None:
+    """The factors (n, out) and (n, in) of the gradient of a layer's weight, if there are any; no more are asked for."""
+    parts, layer.factors = layer.factors, None
+    if not parts:
+        return None
+    left, right = (torch.cat(factors) if len(parts) > 1 else factors[0].detach() for factors in zip(*parts, strict=True))
+    return left, right
+
+
+def square(left: Tensor, right: Tensor) -> Tensor:
+    """The sum of the squares of the gradient ``left.T @ right``: |A^T B|^2 = <A A^T, B B^T>."""
+    return ((left @ left.T) * (right @ right.T)).sum().clamp(min=0)
+
+
+@torch.no_grad()
+def adam_step(optimizer: torch.optim.Optimizer, weight: Tensor, left: Tensor, right: Tensor) -> None:
+    """What ``optimizer.step()`` of a fused Adam does to one weight whose gradient is ``left.T @ right``, some rows at a time."""
+    group = next(g for g in optimizer.param_groups if any(p is weight for p in g["params"]))
+    state = optimizer.state[weight]
+    if not state:
+        state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight))
+    first, rows = state["step"].clone(), max(1, BLOCK // weight.shape[1])
+    gradient = weight.new_empty(min(rows, len(weight)), weight.shape[1])
+    beta1, beta2 = group["betas"]
+    parts = zip(*(x.split(rows) for x in (weight, state["exp_avg"], state["exp_avg_sq"], left.T)), strict=True)
+    for some, exp_avg, exp_avg_sq, of_some in parts:
+        state["step"].copy_(first)  # each part of the weight moves once
+        torch.mm(of_some, right, out=gradient[: len(some)])
+        adam(
+            [some], [gradient[: len(some)]], [exp_avg], [exp_avg_sq], [], [state["step"]], fused=True,
+            amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"],
+            maximize=False,
+        )  # fmt: skip
