@@ -50,7 +50,7 @@ class LargestResponses(torch.autograd.Function):
 
     A correlation is a product of Fourier transforms: with those of T places, in which no window that lies within the sentence
     wraps around, a filter of any width takes 2 T E multiplications, where its windows take (T - width + 1) width E. A product
-    (a - ib) (c + id) is that of the rows (a, b) and (-b, a) with (c, d); the two frequencies without sines are a pair of their own.
+    (a - ib) (c + id) is that of the rows (a, b) and (-b, a) with (c, d); the two frequencies without sines are a pair by itself.
     Equal maxima share a gradient, as in amax.
     """
 

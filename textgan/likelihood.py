@@ -13,33 +13,35 @@ SCORES = 320_000  # that are worked on at a time
 
 
 class _TokenLogProb(torch.autograd.Function):
-    """For h (N, H) and x (N,): see token_log_prob. Only the (N, V) log-probabilities are kept for the way back."""
+    """For h (N, H) and x (N,): see token_log_prob. On the way back the scores (N, V) are computed again, not read from memory."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, x: Tensor, learn: bool) -> Tensor:
-        rows, found = max(1, SCORES // len(bias)), []
-        kept = h.new_empty(len(h), len(bias)) if learn else None
-        for i in range(0, len(h), rows):
-            scores = torch.log_softmax(torch.addmm(bias, h[i : i + rows], weight.t()), 1)
-            found.append(scores.gather(1, x[i : i + rows, None]).squeeze(1))
-            if kept is not None:
-                kept[i : i + rows] = scores
-        ctx.save_for_backward(h, weight, x, kept)
-        return torch.cat(found) if found else h.new_empty(0)
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        h, weight = F.pad(h, (0, 1), value=1.0), torch.cat([weight, bias[:, None]], 1)  # a bias is one more row of the product
+        rows, norms, found = max(1, SCORES // len(weight)), [], []
+        scratch = h.new_empty(min(rows, len(h)), len(weight))  # one for all parts: new memory costs more than the arithmetic
+        for some, tokens in zip(*(part.split(rows) for part in (h, x)), strict=True):
+            scores = torch.mm(some, weight.t(), out=scratch[: len(some)])
+            picked, most = scores.gather(1, tokens[:, None]).squeeze(1), scores.amax(1)
+            norms.append(most + scores.sub_(most[:, None]).exp_().sum(1).log())
+            found.append(picked - norms[-1])
+        ctx.save_for_backward(h, weight, x, *norms)
+        return torch.cat(found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        h, weight, x, kept = ctx.saved_tensors
-        to_h, to_weight, to_bias = torch.empty_like(h), torch.zeros_like(weight), weight.new_zeros(len(weight))
+        h, weight, x, *norms = ctx.saved_tensors
+        to_h, to_weight = torch.empty_like(h), torch.zeros_like(weight)
         rows = max(1, SCORES // len(weight))
-        for i in range(0, len(h), rows):
-            part, g = slice(i, i + rows), grad[i : i + rows, None]
-            p = kept[part].exp().mul_(-g).scatter_add_(1, x[part, None], g)  # d log p(x) / d scores = onehot - p
-            torch.mm(p, weight, out=to_h[part])
-            to_weight.addmm_(p.t(), h[part])
-            to_bias += p.sum(0)
-        return to_h, to_weight, to_bias, None, None
+        scratch = h.new_empty(min(rows, len(h)), len(weight))
+        parts = (part.split(rows) for part in (h, x[:, None], grad[:, None], to_h))
+        for some, tokens, g, to_some, norm in zip(*parts, norms, strict=True):
+            p = torch.mm(some, weight.t(), out=scratch[: len(some)]).sub_(norm[:, None]).exp_()
+            p.mul_(-g).scatter_add_(1, tokens, g)  # d log p(x) / d scores = onehot - p
+            torch.mm(p, weight, out=to_some)
+            to_weight.addmm_(p.t(), some)
+        return to_h[:, :-1], to_weight[:, :-1], to_weight[:, -1], None
 
 
 def token_log_prob(h: Tensor, weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor) -> Tensor:
@@ -65,5 +67,5 @@ def token_log_prob(h: Tensor, weight: Tensor, bias: Tensor, x: Tensor, wanted: T
     if torch.is_autocast_enabled("cpu"):
         picked = -F.cross_entropy(F.linear(h, weight, bias).float(), tokens, reduction="none")
     else:
-        picked = _TokenLogProb.apply(h, weight, bias, tokens, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+        picked = _TokenLogProb.apply(h, weight, bias, tokens)  # type: ignore[no-untyped-call]
     return picked.new_zeros(x.shape).masked_scatter(wanted, picked)

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textgan.runtime import Player, Stage, Workers
+from textgan.runtime import EMA, Player, Stage, Workers
 from textgan.runtime.workers import fold
 
 from ..blocks import fixed, placed
 from ..discriminators import GreyAndBlurred, PatchDiscriminator
-from ..game import by_turns, decay, metrics, one_size
+from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
 from ..objectives import least_squares
 from ..pairs import TrainingImages
@@ -65,6 +65,8 @@ class ComboGANConfig:
     """Channels of the generators at full size (paper: 64)."""
     blocks: int = 9
     """Residual blocks from image to image, half of them the encoder's (paper: 9)."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
     d_width: int = 64
     """Channels of the discriminators after the first layer (paper: 64)."""
     d_layers: int = 3
@@ -73,6 +75,8 @@ class ComboGANConfig:
     """What D sees: the image (paper), or its grey and its blurred colours apart, by two networks (the authors' code)."""
     lr: float = 2e-4
     """Adam's learning rate of all, first moment 0.5 (paper: 2e-4)."""
+    ema: float = 0.0
+    """Decay of the moving average of G that is kept and translates; 0 keeps G itself (paper: none)."""
 
 
 class ComboGAN:
@@ -85,14 +89,15 @@ class ComboGAN:
     def __init__(self, config: ComboGANConfig, images: TrainingImages, workers: Workers) -> None:
         c, names = config, images.data.domains(config.label, config.domains)
         self.config, self.workers, self.local, self.seed = c, workers, workers.shard(c.batch), images.seed
-        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks)), workers.device)
+        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth)), workers.device)
         kind = GreyAndBlurred if c.views == "grey_and_blurred" else PatchDiscriminator
         of_each = nn.ModuleList(kind(c.size, 3, c.d_width, c.d_layers) for _ in names)
         pools = nn.ModuleList(ImagePool(c.pool, c.size) for _ in names)
         self.D = placed(nn.ModuleDict({"scores": of_each, "pools": pools}), workers.device)
         self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
+        self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
-        self.kept: Mapping[str, nn.Module] = {"generator": self.G}
+        self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.per_epoch = max(batches.per_epoch for batches in self.data)
         self.steps = c.epochs * len(names) * self.per_epoch
@@ -135,7 +140,9 @@ class ComboGAN:
             small = {k: F.avg_pool2d(x, 2) for k, x in real.items()}
             told["forward"] = torch.stack([F.l1_loss(F.avg_pool2d(fakes[t], 2), small[s]) for s, t in ways]).sum()
             loss = loss + c.forward * told["forward"]
-        return metrics(self.workers, "g", {"loss": loss, **told}, self.g.minimise(loss))
+        grad = self.g.minimise(loss)
+        follow(self.average, c.ema, i)
+        return metrics(self.workers, "g", {"loss": loss, **told}, grad)
 
     def d_step(self, i: int) -> dict[str, Tensor]:
         """Both discriminators, on real images and on those of the pool; half the loss slows them down beside G."""

@@ -17,18 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.errors import UserError
-from textgan.runtime import Player, Stage, Workers
+from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import fixed, placed
 from ..discriminators import PatchDiscriminator
-from ..game import by_turns, decay, metrics, one_size
+from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
 from ..objectives import least_squares
 from ..pairs import TrainingImages
@@ -66,12 +66,16 @@ class CycleGANConfig:
     """Channels of the generators at full size (paper: 64)."""
     blocks: int = 9
     """Residual blocks of a generator (paper: 9 at 256 pixels, 6 at 128)."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
     d_width: int = 64
     """Channels of the discriminators after the first layer (paper: 64)."""
     d_layers: int = 3
     """Layers of the discriminators that halve the image: 3 see patches of 70 pixels (paper), 2 of 34, 1 of 16."""
     lr: float = 2e-4
     """Adam's learning rate of all, first moment 0.5 (paper: 2e-4)."""
+    ema: float = 0.0
+    """Decay of the moving average of G that is kept and translates; 0 keeps G itself (paper: none)."""
 
 
 class CycleGAN:
@@ -86,13 +90,14 @@ class CycleGAN:
         self.config, self.workers, self.local = c, workers, workers.shard(c.batch)
         if len(names) != 2:
             raise UserError(f"CycleGAN knows two domains; expected --domains A,B; the images have {', '.join(names)}")
-        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks)), workers.device)
+        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth)), workers.device)
         of_each = nn.ModuleList(PatchDiscriminator(c.size, 3, c.d_width, c.d_layers) for _ in names)
         pools = nn.ModuleList(ImagePool(c.pool, c.size) for _ in names)
         self.D = placed(nn.ModuleDict({"scores": of_each, "pools": pools}), workers.device)
         self.g, self.d = (Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (self.G, self.D))
+        self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
-        self.kept: Mapping[str, nn.Module] = {"generator": self.G}
+        self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.features = ImageNetFeatures(workers.device) if c.perceptual or c.style else None
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.per_epoch = max(batches.per_epoch for batches in self.data)
@@ -125,7 +130,9 @@ class CycleGAN:
             told["perceptual"] = torch.stack([content_loss(self.features(x), seen[a]) for a, x in back.items()]).sum()
             told["style"] = torch.stack([style_loss(self.features(x), seen[b]) for b, x in fakes.items()]).sum()
             loss = loss + c.perceptual * c.cycle * told["perceptual"] + c.style * told["style"]
-        return metrics(self.workers, "g", {"loss": loss, **told}, self.g.minimise(loss))
+        grad = self.g.minimise(loss)
+        follow(self.average, c.ema, i)
+        return metrics(self.workers, "g", {"loss": loss, **told}, grad)
 
     def d_step(self, i: int) -> dict[str, Tensor]:
         """Both discriminators, on real images and on those of the pool; half the loss slows them down beside G (section 4)."""

@@ -16,18 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.errors import UserError
-from textgan.runtime import Player, Stage, Workers
+from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import fixed, placed, scales
 from ..discriminators import Discriminator
-from ..game import by_turns, metrics
+from ..game import by_turns, follow, metrics
 from ..generators import FeatureConfig, FeatureTranslator
 from ..objectives import total_variation
 from ..pairs import ImageBatches, TrainingImages
@@ -65,10 +65,14 @@ class DTNConfig:
     """Channels of f at full size, twice as many at each smaller one up to eight times (paper: 64)."""
     width: int = 128
     """Channels of g at half the size, twice as many at each smaller one up to eight times (paper: 128)."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How the images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
     d_width: int = 64
     """Channels of D after the first layer (DCGAN's code: 64)."""
     lr: float = 3e-4
     """Adam's learning rate of all, first moment 0.5."""
+    ema: float = 0.0
+    """Decay of the moving average of g that is kept and translates; 0 keeps g itself (paper: none)."""
 
 
 class DTN:
@@ -84,15 +88,18 @@ class DTN:
             raise UserError(f"DTN turns one domain into another; expected --domains A,B; the images have {', '.join(names)}")
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.labelled, known = _classes(images, c, names[0])
-        shape = FeatureConfig(names, c.label, c.size, c.features, c.f_width, c.width)
+        shape = FeatureConfig(names, c.label, c.size, c.features, c.f_width, c.width, c.growth)
         self.G = placed(FeatureTranslator(shape), workers.device)
         self.D = placed(Discriminator(c.size, 3, c.d_width, "batch", outputs=3), workers.device)
         named = nn.ModuleDict({"f": self.G.f, "classes": nn.Linear(c.features, known)}).to(workers.device)
         self.f, self.g, self.d = (
             Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (named, self.G.g, self.D)
         )
+        self.average = EMA(self.G.g, c.ema)
         self.players: Mapping[str, Player] = {"features_now": self.f, "generator_now": self.g, "discriminator": self.d}
-        self.kept: Mapping[str, nn.Module] = {"generator": self.G}
+        kept = FeatureTranslator(shape)
+        kept.f, kept.g = self.G.f, self.average.copy  # f is one and the same
+        self.kept: Mapping[str, nn.Module] = {"generator": kept}
 
     @staticmethod
     def sizes(config: DTNConfig) -> list[int]:
@@ -147,7 +154,9 @@ class DTN:
         tid, tv = F.mse_loss(of_target, target), total_variation(made)
         loss = gang + c.const * const + c.tid * tid + c.tv * tv
         told = {"loss": loss, "gang": gang, "const": const, "tid": tid, "tv": tv}
-        return metrics(self.workers, "g", told, self.g.minimise(loss))
+        grad = self.g.minimise(loss)
+        follow(self.average, c.ema, i)
+        return metrics(self.workers, "g", told, grad)
 
 
 def _classes(images: TrainingImages, config: DTNConfig, source: str) -> tuple[ImageBatches, int]:

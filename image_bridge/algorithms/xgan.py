@@ -16,18 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textgan.errors import UserError
-from textgan.runtime import Player, Stage, Workers
+from textgan.runtime import EMA, Player, Stage, Workers
 
 from ..blocks import fixed, initialise, placed, scales
 from ..discriminators import Discriminator
-from ..game import by_turns, metrics
+from ..game import by_turns, follow, metrics
 from ..generators import FeatureTranslator, XGANTranslator, XGANTranslatorConfig, generator_kind
 from ..objectives import d_loss, distance, g_loss, reversed_gradient, towards
 from ..pairs import TrainingImages
@@ -54,6 +54,8 @@ class XGANConfig:
     """Channels of the generator at half the size (paper: 32)."""
     code: int = 1024
     """Numbers of the code (paper: 1,024)."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
     d_width: int = 32
     """Channels of the discriminators at half the size; twice as many at each smaller one."""
     reconstruction: float = 1.0
@@ -71,6 +73,8 @@ class XGANConfig:
     """Weight of the teacher (w_t)."""
     lr: float = 2e-4
     """Adam's learning rate of all, first moment 0.5."""
+    ema: float = 0.0
+    """Decay of the moving average of G that is kept and translates; 0 keeps G itself (paper: none)."""
 
 
 class XGAN:
@@ -94,7 +98,7 @@ class XGAN:
         self.config, self.workers, self.local = c, workers, workers.shard(c.batch)
         if len(names) != 2:
             raise UserError(f"XGAN knows two domains; expected --domains A,B; the images have {', '.join(names)}")
-        self.G = placed(XGANTranslator(XGANTranslatorConfig(names, c.label, c.size, c.width, c.code)), workers.device)
+        self.G = placed(XGANTranslator(XGANTranslatorConfig(names, c.label, c.size, c.width, c.code, c.growth)), workers.device)
         self.domain = nn.Sequential(nn.Linear(c.code, c.code // 2), nn.LeakyReLU(0.2), nn.Linear(c.code // 2, 1))
         initialise(self.domain)
         of_each = (Discriminator(c.size, 3, c.d_width, "spectral") for _ in names)
@@ -107,8 +111,9 @@ class XGAN:
             Player(m, torch.optim.Adam((p for p in m.parameters() if p.requires_grad), c.lr, (0.5, 0.999)), workers)
             for m in (both, self.D)
         )
+        self.average = EMA(self.G, c.ema)
         self.players: Mapping[str, Player] = {"generator_now": self.g, "discriminators": self.d}
-        self.kept: Mapping[str, nn.Module] = {"generator": self.G}
+        self.kept: Mapping[str, nn.Module] = {"generator": self.average.copy}
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.per_epoch = max(batches.per_epoch for batches in self.data)
 
@@ -136,7 +141,9 @@ class XGAN:
         if c.teacher:
             told["teacher"] = distance(self.g.module["taught"](codes[0]), self.g.module["teacher"](real[0]))  # type: ignore[index]
             loss = loss + c.teach * told["teacher"]
-        return metrics(self.workers, "g", {"loss": loss, **told}, self.g.minimise(loss))
+        grad = self.g.minimise(loss)
+        follow(self.average, c.ema, i)
+        return metrics(self.workers, "g", {"loss": loss, **told}, grad)
 
     def d_step(self, i: int) -> dict[str, Tensor]:
         """Both discriminators, on real images and on translations."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class FeatureConfig:
     """Channels of f at full size."""
     width: int = 128
     """Channels of g at half the size."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How images grow."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -57,7 +60,7 @@ class FeatureTranslator(Saved):
         blocks = [(nn.Conv2d(a, b, 3, 1, 1), nn.MaxPool2d(2), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         last = nn.Conv2d(widths[-1], c.features, 4), nn.Tanh(), nn.Flatten()
         self.f = nn.Sequential(*(part for block in blocks for part in block), *last)
-        self.g = nn.Sequential(*dcgan(c.features, c.size, c.width, 3, "transposed"), nn.Tanh())
+        self.g = nn.Sequential(*dcgan(c.features, c.size, c.width, 3, c.growth), nn.Tanh())
         initialise(self.g)
 
     def forward(self, x: Tensor) -> Tensor:

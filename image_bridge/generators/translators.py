@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class TranslatorConfig:
     """Channels at full size."""
     blocks: int = 9
     """Residual blocks from image to image."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How images grow."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -59,7 +62,7 @@ class DomainTranslator(Saved):
             raise ValueError(f"--size must be a multiple of 4, which is halved twice; received {c.size}")
         later = c.blocks // 2
         self.encoders = nn.ModuleList(resnet_encoder(c.width, c.blocks - later) for _ in c.domains)
-        self.decoders = nn.ModuleList(resnet_decoder(c.width, later) for _ in c.domains)
+        self.decoders = nn.ModuleList(resnet_decoder(c.width, later, c.growth) for _ in c.domains)
         initialise(self)
 
     def encode(self, x: Tensor, source: int) -> Tensor:
@@ -98,10 +101,15 @@ def resnet_encoder(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*first, *halve, *(residual(4 * width) for _ in range(blocks)))
 
 
-def resnet_decoder(width: int, blocks: int) -> nn.Sequential:
+def resnet_decoder(width: int, blocks: int, growth: Literal["nearest", "transposed"] = "transposed") -> nn.Sequential:
     """(B, 4 width, S / 4, S / 4) to images (B, 3, S, S) in [-1, 1]."""
-    layers = (nn.ConvTranspose2d(2 * k, k, 3, 2, 1, output_padding=1, bias=False) for k in (2 * width, width))
-    grow = (part for layer in layers for part in _normed(layer, layer.out_channels))
+
+    def larger(k: int) -> nn.Module:
+        if growth == "nearest":  # no checkerboards
+            return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(2 * k, k, 3, 1, 1, bias=False))
+        return nn.ConvTranspose2d(2 * k, k, 3, 2, 1, output_padding=1, bias=False)
+
+    grow = (part for k in (2 * width, width) for part in _normed(larger(k), k))
     last = nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()
     return nn.Sequential(*(residual(4 * width) for _ in range(blocks)), *grow, *last)
 

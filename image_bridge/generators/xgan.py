@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class XGANTranslatorConfig:
     """Channels at half the size; twice as many at each smaller one."""
     code: int = 1024
     """Numbers of the code."""
+    growth: Literal["nearest", "transposed"] = "transposed"
+    """How images grow."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -67,9 +70,9 @@ class XGANTranslator(Saved):
         )  # fmt: skip
         grown = list(itertools.pairwise(outward))
         first = nn.Linear(c.code, 16 * outward[0], bias=False), nn.Unflatten(1, (outward[0], 4, 4))
-        self.decoder = nn.Sequential(*first, *_normed(outward[0]), *(_double(a, b) for a, b in grown[:common]))
+        self.decoder = nn.Sequential(*first, *_normed(outward[0]), *(_double(a, b, c.growth) for a, b in grown[:common]))
         self.decoders = nn.ModuleList(
-            nn.Sequential(*(_double(a, b) for a, b in grown[common:]), nn.ConvTranspose2d(outward[-1], 3, 4, 2, 1), nn.Tanh())
+            nn.Sequential(*(_double(a, b, c.growth) for a, b in grown[common:]), _larger(outward[-1], 3, c.growth), nn.Tanh())
             for _ in c.domains
         )
         initialise(self)
@@ -98,8 +101,14 @@ def _halve(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.GroupNorm(1, outputs), nn.LeakyReLU(0.2))
 
 
-def _double(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), *_normed(outputs))
+def _larger(inputs: int, outputs: int, growth: str, bias: bool = True) -> nn.Module:
+    if growth == "nearest":  # no checkerboards
+        return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+
+
+def _double(inputs: int, outputs: int, growth: str) -> nn.Sequential:
+    return nn.Sequential(_larger(inputs, outputs, growth, bias=False), *_normed(outputs))
 
 
 def _normed(width: int) -> tuple[nn.Module, nn.Module]:
