@@ -27,7 +27,7 @@ from ..blocks import fixed, placed
 from ..discriminators import GreyAndBlurred, PatchDiscriminator
 from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
-from ..objectives import least_squares
+from ..objectives import least_squares, total_variation
 from ..pairs import TrainingImages
 from ..pool import ImagePool
 
@@ -59,6 +59,9 @@ class ComboGANConfig:
     forward: float = 0.0
     """Weight of the distance of a translation from the image, both at half the size; 0 leaves it out (optional in the code:
     0.2)."""
+    tv: float = 0.0
+    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
+    (paper)."""
     pool: int = 50
     """Earlier images of each domain that D may be shown (paper: 50)."""
     width: int = 64
@@ -140,6 +143,9 @@ class ComboGAN:
             small = {k: F.avg_pool2d(x, 2) for k, x in real.items()}
             told["forward"] = torch.stack([F.l1_loss(F.avg_pool2d(fakes[t], 2), small[s]) for s, t in ways]).sum()
             loss = loss + c.forward * told["forward"]
+        if c.tv:
+            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
+            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)

@@ -30,7 +30,7 @@ from ..blocks import fixed, placed
 from ..discriminators import PatchDiscriminator
 from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
-from ..objectives import least_squares
+from ..objectives import least_squares, total_variation
 from ..pairs import TrainingImages
 from ..perceptual import ImageNetFeatures, content_loss, style_loss
 from ..pool import ImagePool
@@ -60,6 +60,9 @@ class CycleGANConfig:
     """Weight, beside lambda, of the cycle in the features of EfficientNet-Lite0 (extra [images]); 0 leaves it out (paper)."""
     style: float = 0.0
     """Weight of how far the Gram matrices of those features are from real images' of the domain; 0 leaves it out (paper)."""
+    tv: float = 0.0
+    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
+    (paper)."""
     pool: int = 50
     """Earlier images that D may be shown (paper: 50)."""
     width: int = 64
@@ -130,6 +133,9 @@ class CycleGAN:
             told["perceptual"] = torch.stack([content_loss(self.features(x), seen[a]) for a, x in back.items()]).sum()
             told["style"] = torch.stack([style_loss(self.features(x), seen[b]) for b, x in fakes.items()]).sum()
             loss = loss + c.perceptual * c.cycle * told["perceptual"] + c.style * told["style"]
+        if c.tv:
+            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
+            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)

@@ -29,7 +29,7 @@ from ..blocks import fixed, initialise, placed, scales
 from ..discriminators import Discriminator
 from ..game import by_turns, follow, metrics
 from ..generators import FeatureTranslator, XGANTranslator, XGANTranslatorConfig, generator_kind
-from ..objectives import d_loss, distance, g_loss, reversed_gradient, towards
+from ..objectives import d_loss, distance, g_loss, reversed_gradient, total_variation, towards
 from ..pairs import TrainingImages
 from ..pipeline import generator_folder
 
@@ -66,6 +66,9 @@ class XGANConfig:
     """Weight of the distance of an image's code from its translation's (w_s)."""
     adversarial: float = 1.0
     """Weight of D's judgement (w_g)."""
+    tv: float = 0.0
+    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
+    (as in the paper)."""
     teacher: str = ""
     """A run of dtn whose f, which knows images of the first domain, says what their codes have to hold; none when absent (paper:
     optional)."""
@@ -141,6 +144,9 @@ class XGAN:
         if c.teacher:
             told["teacher"] = distance(self.g.module["taught"](codes[0]), self.g.module["teacher"](real[0]))  # type: ignore[index]
             loss = loss + c.teach * told["teacher"]
+        if c.tv:
+            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
+            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)
