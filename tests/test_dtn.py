@@ -116,6 +116,13 @@ def test_f_is_shown_the_classes_of_the_source_alone(folder):
     assert made.G.config.targets == ("large",)
 
 
+def test_f_may_be_shown_combinations_of_classes(folder):
+    made, images = build("dtn", folder, domains="small,large", classes="kind, colour")
+    kinds, colours = (images.data.attributes[name][0] for name in ("kind", "colour"))
+    both = {(kinds[i], colours[i]) for i in made.labelled.chosen}
+    assert made.f.module["classes"].out_features == len(both) > len(set(kinds))
+
+
 def test_networks_of_the_digits_and_of_larger_images():
     G = FeatureTranslator(FeatureConfig(("a", "b")))
     convolutions = [part.out_channels for part in G.f if isinstance(part, torch.nn.Conv2d)]

@@ -44,7 +44,8 @@ class DTNConfig:
     domains: str = ""
     """The source and the target, with a comma between them; needed only where there are more than two."""
     classes: str = "class"
-    """The attribute that f learns to see in images of the source; those that have none are not shown to it."""
+    """The attribute that f learns to see in images of the source, or several with commas between them, of which every combination
+    is a class; images that have none are not shown to it."""
     size: int = 32
     """Width and height of an image, a power of two (paper: 32, and 64)."""
     f_steps: int = 5_000
@@ -162,9 +163,10 @@ class DTN:
 def _classes(images: TrainingImages, config: DTNConfig, source: str) -> tuple[ImageBatches, int]:
     """Minibatches of the images of the source that have a class, and how many classes there are."""
     c, data = config, images.data
-    if c.classes not in data.attributes:
+    unknown = next((name for name in c.classes.split(",") if name.strip() not in data.attributes), None)
+    if unknown is not None:
         known = ", ".join(data.attributes)
-        raise UserError(f"--classes {c.classes} names no attribute of {data.path}; expected what f is to see, one of {known}")
+        raise UserError(f"--classes {unknown} names no attribute of {data.path}; expected what f is to see, of {known}")
     numbers, words = data.attribute(f"{c.label},{c.classes}")
     there = set(numbers[images.chosen].tolist())
     names = [word for k, word in enumerate(words) if k in there and word.startswith(f"{source} + ")]
