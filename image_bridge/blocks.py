@@ -132,11 +132,14 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int =
 def up(inputs: int, outputs: int, how: Literal["nearest", "transposed"] = "nearest", gated: bool = False) -> nn.Sequential:
     """Twice as large: nearest neighbours and 3 x 3 (no checkerboards), or DCGAN's transposed 4 x 4; then BN and ReLU or GLU."""
     width = outputs * (1 + gated)
+    return nn.Sequential(*larger(inputs, width, how, bias=False), BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
+
+
+def larger(inputs: int, outputs: int, how: Literal["nearest", "transposed"], bias: bool = True) -> nn.Sequential:
+    """Twice as large, without what follows: see ``up``."""
     if how == "transposed":
-        grow: list[nn.Module] = [nn.ConvTranspose2d(inputs, width, 4, 2, 1, bias=False)]
-    else:
-        grow = [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, width, 3, 1, 1, bias=False)]
-    return nn.Sequential(*grow, BatchNorm2d(width), nn.GLU(1) if gated else nn.ReLU())
+        return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
 
 
 def dcgan(inputs: int, size: int, width: int, channels: int, how: Literal["nearest", "transposed"]) -> list[nn.Module]:

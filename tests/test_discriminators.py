@@ -92,3 +92,18 @@ def test_the_gradient_of_a_gradient_goes_through_vectors_only(judge):
     (grad,) = torch.autograd.grad(judge(torch.zeros(2, 8, dtype=torch.long)).sum(), judge.embedding.weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         grad.square().sum().backward()
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_dropout_leaves_something(dropout):
+    with pytest.raises(ValueError, match=r"\[0, 1\)"):
+        discriminators.CNNHighway(discriminators.CNNHighwayConfig(30, dropout=dropout))
+
+
+def test_dropout_keeps_the_mean():
+    torch.manual_seed(0)
+    judge = discriminators.CNNHighway(discriminators.CNNHighwayConfig(30, 8, 6, (1, 2), (40, 40), dropout=0.25))
+    x = torch.randint(0, 30, (1, 8)).expand(4000, 8)
+    whole, some = judge.eval()(x[:1]), judge.train()(x)
+    assert some.std() > 0.01
+    assert abs(some.mean() - whole) < 5 * some.std() / 4000**0.5

@@ -81,9 +81,73 @@ def test_without_a_player_and_for_gradients_of_gradients_it_is_a_linear_layer():
         found.square().sum().backward()
         assert torch.allclose(layer.weight.grad, 2 * expected.detach().T @ x.detach())
     (grad,) = torch.autograd.grad(layer(x, plain=True).square().sum(), x, create_graph=True)
+    layer.zero_grad()
     grad.sum().backward()
+    assert torch.allclose(layer.bias.grad, 2 * layer.weight.sum(1) * 4)
+    bare, three = OuterLinear(3, 2, bias=False).double(), torch.randn(2, 4, 3).double()
+    assert torch.equal(bare(x), F.linear(x, bare.weight))
+    assert torch.equal(layer(three), F.linear(three, layer.weight, layer.bias))
     ours, _ = twins()
     ours.module[2].forward = lambda h: OuterLinear.forward(ours.module[2], h, plain=True)
     step(ours, 0)
     assert ours.module[2].weight.grad is not None
     assert ours.module[2].factors is None
+
+
+def test_a_weight_that_is_used_otherwise_too_moves_once():
+    ours, theirs = twins()
+    for i in range(3):
+        x = torch.randn(4, 7, generator=torch.Generator().manual_seed(i))
+        norms = []
+        for player, plain in ((ours, [True]), (theirs, [])):
+            layer = player.module[2]
+            loss = layer(x).square().mean() + layer(x + 1, *plain).sin().mean() + layer.weight.square().mean()
+            norms.append(player.minimise(loss))
+        assert torch.allclose(*norms, rtol=1e-5)
+    assert alike(ours, theirs)
+    assert ours.optimizer.state[ours.module[2].weight]["step"] == 3
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.AdamW, torch.optim.SGD, lambda p, lr, **k: torch.optim.Adam(p, lr, amsgrad=True, **k),
+                  lambda p, lr, **k: torch.optim.Adam(p, lr, maximize=True, **k)],
+    ids=["adamw", "sgd", "amsgrad", "maximize"],
+)  # fmt: skip
+def test_other_optimizers_get_the_whole_gradient(optimizer):
+    players = [Player(p.module, optimizer(p.module.parameters(), 0.01, fused=True), p.workers) for p in twins()]
+    for i in range(3):
+        for player in players:
+            step(player, i)
+    assert not players[0].outer
+    assert alike(*players)
+
+
+def test_a_weight_that_does_not_move_is_left_alone():
+    torch.manual_seed(0)
+    ours, _ = twins()
+    ours.module[2].weight.requires_grad_(False)
+    free = [p for p in ours.module.parameters() if p.requires_grad]
+    player, before = Player(ours.module, torch.optim.Adam(free, 0.01, fused=True), ours.workers), ours.module[2].weight.clone()
+    step(player, 0)
+    assert torch.equal(ours.module[2].weight, before)
+    assert ours.module[2].factors is None
+
+
+def test_a_backward_that_fails_leaves_an_ordinary_layer():
+    class Fails(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise RuntimeError("no gradient")
+
+    ours, theirs = twins()
+    x = torch.randn(4, 5)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        ours.minimise(ours.module[2:](Fails.apply(ours.module[:2](x))).mean())
+    assert ours.module[2].factors is None
+    ours.module(x).mean().backward()
+    assert ours.module[2].weight.grad.any()
+    copy.deepcopy(ours.module)

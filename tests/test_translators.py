@@ -7,6 +7,7 @@ from torch import nn
 from image_bridge.__main__ import main
 from image_bridge.datasets import shapes
 from image_bridge.objectives import total_variation
+from textgan.runtime import frozen
 
 from .image_conformance import build, weights
 
@@ -59,6 +60,9 @@ def test_the_f_of_dtn_is_one_and_the_same(folder):
     made, _ = build("dtn", folder, ema=0.9)
     assert made.kept["generator"].f is made.G.f
     assert made.kept["generator"].g is not made.G.g
+    with frozen(made.kept["generator"]):
+        pass
+    assert not made.kept["generator"].g.training
     players = {p.data_ptr() for player in made.players.values() for p in player.parameters}
     assert not any(p.data_ptr() in players for p in made.kept["generator"].g.parameters())
 

@@ -32,9 +32,10 @@ def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
 
 @functools.cache
 def _waves(T: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The Fourier transform of T real numbers, to L rows of pairs, and its inverse; L is T, or one more if that is odd.
+    """The Fourier transform (L, T) of T real numbers, and what brings a product of transforms back (T, L).
 
-    A pair is the cosine and the sine of a frequency; the first is those of 0 and of L / 2, which have no sines.
+    L is T, or one more if that is odd. Rows are pairs, the cosine and the sine of a frequency; the first pair is the cosines of 0
+    and of L / 2, which have no sines. In a product sines have the other sign, as it is one with a conjugate.
     """
     L = T + T % 2
     angles = torch.outer(torch.arange(L // 2 + 1), torch.arange(T)).remainder(L).double() * (2 * math.pi / L)
@@ -51,7 +52,8 @@ class LargestResponses(torch.autograd.Function):
     A correlation is a product of Fourier transforms: with those of T places, in which no window that lies within the sentence
     wraps around, a filter of any width takes 2 T E multiplications, where its windows take (T - width + 1) width E. A product
     (a - ib) (c + id) is that of the rows (a, b) and (-b, a) with (c, d); the two frequencies without sines are a pair by itself.
-    Equal maxima share a gradient, as in amax.
+    Equal maxima share a gradient, as in amax; which of two windows of the same words has it is a matter of rounding, and makes no
+    difference to the words' vectors or the filters.
     """
 
     @staticmethod
@@ -115,6 +117,8 @@ class CNNHighway(nn.Module):
 
     def __init__(self, config: CNNHighwayConfig) -> None:
         super().__init__()
+        if not 0 <= config.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); received {config.dropout}")
         self.config = config
         fitting = [(w, m) for w, m in zip(config.windows, config.maps, strict=True) if w <= config.length]
         features = sum(m for _, m in fitting)

@@ -25,30 +25,30 @@ class _TokenLogProb(torch.autograd.Function):
             picked, most = scores.gather(1, tokens[:, None]).squeeze(1), scores.amax(1)
             norms.append(most + scores.sub_(most[:, None]).exp_().sum(1).log())
             found.append(picked - norms[-1])
-        ctx.save_for_backward(h, weight, x, *norms)
-        return torch.cat(found)
+        ctx.save_for_backward(h, weight, x, torch.cat(norms) if norms else h.new_empty(0))
+        return torch.cat(found) if found else h.new_empty(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        h, weight, x, *norms = ctx.saved_tensors
-        to_h, to_weight = torch.empty_like(h), torch.zeros_like(weight)
+        h, weight, x, norms = ctx.saved_tensors
+        to_h, to_weight = h.new_empty(len(h), h.shape[1] - 1), torch.zeros_like(weight)
         rows = max(1, SCORES // len(weight))
         scratch = h.new_empty(min(rows, len(h)), len(weight))
-        parts = (part.split(rows) for part in (h, x[:, None], grad[:, None], to_h))
-        for some, tokens, g, to_some, norm in zip(*parts, norms, strict=True):
-            p = torch.mm(some, weight.t(), out=scratch[: len(some)]).sub_(norm[:, None]).exp_()
+        parts = (part.split(rows) for part in (h, x[:, None], grad[:, None], norms[:, None], to_h))
+        for some, tokens, g, norm, to_some in zip(*parts, strict=True):
+            p = torch.mm(some, weight.t(), out=scratch[: len(some)]).sub_(norm).exp_()
             p.mul_(-g).scatter_add_(1, tokens, g)  # d log p(x) / d scores = onehot - p
-            torch.mm(p, weight, out=to_some)
+            torch.mm(p, weight[:, :-1], out=to_some)
             to_weight.addmm_(p.t(), some)
-        return to_h[:, :-1], to_weight[:, :-1], to_weight[:, -1], None
+        return to_h, to_weight[:, :-1], to_weight[:, -1], None
 
 
 def token_log_prob(h: Tensor, weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor) -> Tensor:
     """The log-probability log softmax(h W' + b)[x] of the tokens that are wanted, in nats.
 
-    On a CPU the others are left out of the arithmetic; on a GPU finding them would be a host sync. There it can be differentiated
-    once only, with respect to h, weight and bias.
+    On a CPU the others are left out of the arithmetic, and it can be differentiated once only, with respect to h, weight and
+    bias; on a GPU finding them would be a host sync.
 
     Args:
         h: (B, T, H).

@@ -6,7 +6,8 @@ Equation 1 with least squares instead of logarithms (section 4) is ``play`` and 
 both ways) and the identity loss (section 5.2) are the other parts of ``g_step``. D sees a pool of earlier images (section 4).
 
 Beside the paper, ``perceptual`` adds what an ImageNet network sees to the cycle (Johnson et al., 2016, eq. 2), and ``style``
-compares the Gram matrices of a translation and of a real image of its domain (eq. 4).
+compares the Gram matrices of a translation and of a real image of its domain (eq. 4). ``growth``, ``ema`` and ``tv`` are against
+the noise of pixels that short training leaves.
 
 G: A to B is the encoder of A and the decoder of B of a ``DomainTranslator``, F those of B and A.
 

@@ -5,7 +5,8 @@ Reference: Taigman, Polyak, Wolf, "Unsupervised Cross-Domain Image Generation", 
 The stage "features" trains f, a classifier of ``--classes`` on images of the source domain; afterwards it does not move. G is
 g(f(x)). ``d_step`` is L_D (equation 3: D tells images made of the source, images made of the target, and real ones of the target
 apart), ``g_step`` is L_G (equation 4 to 7): D takes both kinds for real (L_GANG), f sees in G(x) what it saw in x (L_CONST),
-images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV).
+images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV). ``growth`` and ``ema`` are beside the
+paper.
 
 Departs: f ends in tanh, so that L_CONST, which is in its units, stays bounded; no batch normalisation stands in it.
 Departs: g and D get both kinds of images, D the real ones too, as one batch, so that they share the statistics that are kept.
@@ -45,7 +46,7 @@ class DTNConfig:
     """The source and the target, with a comma between them; needed only where there are more than two."""
     classes: str = "class"
     """The attribute that f learns to see in images of the source, or several with commas between them, of which every combination
-    is a class; images that have none are not shown to it."""
+    that occurs is a class; images that have none are not shown to it."""
     size: int = 32
     """Width and height of an image, a power of two (paper: 32, and 64)."""
     f_steps: int = 5_000
@@ -98,7 +99,7 @@ class DTN:
         )
         self.average = EMA(self.G.g, c.ema)
         self.players: Mapping[str, Player] = {"features_now": self.f, "generator_now": self.g, "discriminator": self.d}
-        kept = FeatureTranslator(shape)
+        kept = FeatureTranslator(shape).eval()
         kept.f, kept.g = self.G.f, self.average.copy  # f is one and the same
         self.kept: Mapping[str, nn.Module] = {"generator": kept}
 

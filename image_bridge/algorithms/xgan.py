@@ -5,6 +5,7 @@ Many-to-Many Mappings", 2017; in Domain Adaptation for Visual Understanding, 202
 
 Its objective is the sum in ``g_step``: reconstruction, a classifier of domains that the codes are to deceive, through a reversed
 gradient (Ganin et al., 2016), the distance of an image's code from its translation's, both ways, and the game with ``d_step``.
+Beside the paper are ``growth``, ``ema`` and ``tv``, against the noise of pixels that short training leaves.
 
 Departs: the teacher (section 3, L_teach) is the f of a run of ``dtn``. A linear layer brings codes to as many numbers as it
 gives; the paper's teacher, a network that knows faces, gives as many as a code has.

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..blocks import Residual, initialise
+from ..blocks import Residual, initialise, larger
 from .base import Saved
 
 
@@ -104,12 +104,12 @@ def resnet_encoder(width: int, blocks: int) -> nn.Sequential:
 def resnet_decoder(width: int, blocks: int, growth: Literal["nearest", "transposed"] = "transposed") -> nn.Sequential:
     """(B, 4 width, S / 4, S / 4) to images (B, 3, S, S) in [-1, 1]."""
 
-    def larger(k: int) -> nn.Module:
-        if growth == "nearest":  # no checkerboards
-            return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(2 * k, k, 3, 1, 1, bias=False))
+    def grown(k: int) -> nn.Module:
+        if growth == "nearest":
+            return larger(2 * k, k, growth, bias=False)
         return nn.ConvTranspose2d(2 * k, k, 3, 2, 1, output_padding=1, bias=False)
 
-    grow = (part for k in (2 * width, width) for part in _normed(larger(k), k))
+    grow = (part for k in (2 * width, width) for part in _normed(grown(k), k))
     last = nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()
     return nn.Sequential(*(residual(4 * width) for _ in range(blocks)), *grow, *last)
 

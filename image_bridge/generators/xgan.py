@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..blocks import initialise, scales
+from ..blocks import initialise, larger, scales
 from .base import Saved
 from .translators import by_pairs
 
@@ -72,7 +72,7 @@ class XGANTranslator(Saved):
         first = nn.Linear(c.code, 16 * outward[0], bias=False), nn.Unflatten(1, (outward[0], 4, 4))
         self.decoder = nn.Sequential(*first, *_normed(outward[0]), *(_double(a, b, c.growth) for a, b in grown[:common]))
         self.decoders = nn.ModuleList(
-            nn.Sequential(*(_double(a, b, c.growth) for a, b in grown[common:]), _larger(outward[-1], 3, c.growth), nn.Tanh())
+            nn.Sequential(*(_double(a, b, c.growth) for a, b in grown[common:]), *larger(outward[-1], 3, c.growth), nn.Tanh())
             for _ in c.domains
         )
         initialise(self)
@@ -101,14 +101,8 @@ def _halve(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.GroupNorm(1, outputs), nn.LeakyReLU(0.2))
 
 
-def _larger(inputs: int, outputs: int, growth: str, bias: bool = True) -> nn.Module:
-    if growth == "nearest":  # no checkerboards
-        return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
-    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
-
-
-def _double(inputs: int, outputs: int, growth: str) -> nn.Sequential:
-    return nn.Sequential(_larger(inputs, outputs, growth, bias=False), *_normed(outputs))
+def _double(inputs: int, outputs: int, growth: Literal["nearest", "transposed"]) -> nn.Sequential:
+    return nn.Sequential(*larger(inputs, outputs, growth, bias=False), *_normed(outputs))
 
 
 def _normed(width: int) -> tuple[nn.Module, nn.Module]:

@@ -13,16 +13,19 @@ BLOCK = 2**20  # numbers of a gradient at a time (4 MB), so that it is still nea
 
 
 class OuterLinear(nn.Linear):
-    """A linear layer whose weight has a gradient of rank n, the rows that it is given: of n = 64 two factors are far smaller.
+    """A linear layer whose weight's gradient is a product of two matrices of n rows, n those that it was given.
 
-    Where a Player asks for them (``factors`` is a list), backward leaves them there, and ``weight`` gets no gradient.
+    For n = 64 these are far smaller. Where a Player asks for them (``factors`` is a list), backward leaves them there, and
+    ``weight`` gets no gradient.
     """
 
     factors: list[tuple[Tensor, Tensor]] | None = None
 
     def forward(self, x: Tensor, plain: bool = False) -> Tensor:
         """Rows x (n, in) to (n, out); ``plain`` as nn.Linear does it, for gradients of gradients and mixed types."""
-        y: Tensor = super().forward(x) if plain else _Outer.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
+        if plain or x.dim() != 2 or self.bias is None:
+            return super().forward(x)
+        y: Tensor = _Outer.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -37,20 +40,35 @@ class _Outer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if ctx.layer.factors is None:
-            return grad @ weight, grad.T @ x, grad.sum(0), None
-        ctx.layer.factors.append((grad, x))
-        return grad @ weight, None, grad.sum(0), None
+        of_weight = None
+        if ctx.needs_input_grad[1]:
+            if ctx.layer.factors is None:
+                of_weight = grad.T @ x
+            else:
+                ctx.layer.factors.append((grad, x))
+        return grad @ weight, of_weight, grad.sum(0), None
+
+
+def outer_layers(module: nn.Module, optimizer: torch.optim.Optimizer) -> list[OuterLinear]:
+    """The layers of a module whose weights ``adam_step`` can move as the optimizer would: a fused Adam without its variants."""
+    groups = optimizer.param_groups
+    if type(optimizer) is not torch.optim.Adam or not all(g["fused"] and not g["amsgrad"] and not g["maximize"] for g in groups):
+        return []
+    moved = {id(p) for group in groups for p in group["params"]}
+    return [layer for layer in module.modules() if isinstance(layer, OuterLinear) and id(layer.weight) in moved]
 
 
 @torch.no_grad()
 def taken(layer: OuterLinear) -> tuple[Tensor, Tensor] | None:
-    """The factors (n, out) and (n, in) of the gradient of a layer's weight, if there are any; no more are asked for."""
+    """The factors (n, out) and (n, in) of the gradient of a layer's weight, if that is all there is; no more are asked for."""
     parts, layer.factors = layer.factors, None
     if not parts:
         return None
     left, right = (torch.cat(factors) if len(parts) > 1 else factors[0].detach() for factors in zip(*parts, strict=True))
-    return left, right
+    if layer.weight.grad is None:
+        return left, right
+    layer.weight.grad.addmm_(left.T, right)  # it was used otherwise too
+    return None
 
 
 def square(left: Tensor, right: Tensor) -> Tensor:
@@ -64,7 +82,9 @@ def adam_step(optimizer: torch.optim.Optimizer, weight: Tensor, left: Tensor, ri
     group = next(g for g in optimizer.param_groups if any(p is weight for p in g["params"]))
     state = optimizer.state[weight]
     if not state:
-        state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight))
+        state.update(
+            step=torch.zeros((), dtype=torch.float32), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
+        )
     first, rows = state["step"].clone(), max(1, BLOCK // weight.shape[1])
     gradient = weight.new_empty(min(rows, len(weight)), weight.shape[1])
     beta1, beta2 = group["betas"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .outer import OuterLinear, adam_step, square, taken
+from .outer import adam_step, outer_layers, square, taken
 from .sharding import sharded
 from .workers import Workers
 
@@ -32,8 +32,8 @@ class Player:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.finite = torch.ones((), dtype=torch.bool, device=workers.device)
         self.sharded = sharded(module)
-        alone = workers.world == 1 and workers.device.type == "cpu" and clip is None and optimizer.defaults.get("fused")
-        self.outer = [m for m in module.modules() if isinstance(m, OuterLinear)] if alone else []
+        alone = workers.world == 1 and workers.device.type == "cpu" and clip is None  # nobody else needs the gradient
+        self.outer = outer_layers(module, optimizer) if alone else []
         if not self.sharded:
             workers.broadcast([*(p.data for p in module.parameters()), *module.buffers()])
 
@@ -45,13 +45,17 @@ class Player:
         self.optimizer.zero_grad(set_to_none=True)
         for layer in self.outer:
             layer.factors = []
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward(inputs=None if self.sharded else self.parameters)  # fully_shard's graph has copies of the parameters
+        try:
+            with torch.autocast(loss.device.type, enabled=False):
+                loss.backward(
+                    inputs=None if self.sharded else self.parameters
+                )  # fully_shard's graph has copies of the parameters
+        finally:
+            factors = [(layer.weight, pair) for layer in self.outer if (pair := taken(layer))]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not self.sharded:  # fully_shard has averaged them
             self.workers.average(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
-        factors = [(layer.weight, pair) for layer in self.outer if (pair := taken(layer))]
         if factors:
             norm = torch.stack([norm.square(), *(square(*pair) for _, pair in factors)]).sum().sqrt()
         if self.sharded:
