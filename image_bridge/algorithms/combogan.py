@@ -4,8 +4,8 @@ Reference: Anoosheh, Agustsson, Timofte, Van Gool, "ComboGAN: Unrestrained Scala
 
 Each turn draws two of the domains and is a turn of CycleGAN between them (section 3); only their encoders, decoders and
 discriminators move. Which two is a function of the seed and the turn. The identity loss is that of an autoencoder, as an image's
-own encoder and decoder give it. ``cycle_loss``, ``latent``, ``forward`` and ``views`` are options of the authors' program; ``growth``,
-``ema`` and ``tv`` are beside both.
+own encoder and decoder give it. ``cycle_loss``, ``latent``, ``forward`` and ``views`` are options of the authors' program;
+``growth``, ``ema`` and ``tv`` are beside both.
 
 Departs: the fakes that D sees are drawn again, by the G of after its step; in the authors' code G's step hands them on.
 Departs: of the authors' discriminators, which score after every layer (``views``), the last scores alone.
