@@ -112,7 +112,8 @@ class CNNHighwayConfig:
 class CNNHighway(nn.Module):
     """Convolutions of many widths, max over time, one highway layer (SeqGAN, section "Discriminative model").
 
-    Windows wider than ``length`` are left out. Each convolution is one matrix product over the windows of the embeddings.
+    Windows wider than ``length`` are left out. Convolutions of tokens go by Fourier transforms (``LargestResponses``), those of
+    vectors over the vocabulary are matrix products over the windows.
     """
 
     def __init__(self, config: CNNHighwayConfig) -> None:

@@ -40,16 +40,16 @@ class Player:
     def minimise(self, loss: Tensor) -> Tensor:
         """One optimizer step down the gradient of ``loss`` (a scalar); gives the gradient's norm before clipping.
 
-        A non-finite gradient is remembered on the device (``finite``) without a host sync.
+        A non-finite gradient is remembered on the device (``finite``) without a host sync. Weights of ``outer`` layers get no
+        ``grad``: see outer.py.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        inputs = None if self.sharded else self.parameters  # fully_shard's graph has copies of the parameters
         for layer in self.outer:
             layer.factors = []
         try:
             with torch.autocast(loss.device.type, enabled=False):
-                loss.backward(
-                    inputs=None if self.sharded else self.parameters
-                )  # fully_shard's graph has copies of the parameters
+                loss.backward(inputs=inputs)
         finally:
             factors = [(layer.weight, pair) for layer in self.outer if (pair := taken(layer))]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
