@@ -151,3 +151,16 @@ def test_a_backward_that_fails_leaves_an_ordinary_layer():
     ours.module(x).mean().backward()
     assert ours.module[2].weight.grad.any()
     copy.deepcopy(ours.module)
+
+
+@pytest.mark.parametrize(("rows", "threads", "parts"), [(12, 1, 1), (12, 2, 2), (12, 3, 3), (11, 2, 1)])
+def test_its_products_are_the_same_in_parts(monkeypatch, rows, threads, parts):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    layer, x = OuterLinear(5, rows).double(), torch.randn(4, 5).double().requires_grad_()
+    nn.init.normal_(layer.bias)
+    assert outer._shares(layer.weight) == parts
+    expected = F.linear(x, layer.weight, layer.bias)
+    found = layer(x)
+    assert found.is_contiguous()
+    assert torch.allclose(found, expected)
+    assert torch.autograd.gradcheck(layer, (x,))

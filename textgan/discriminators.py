@@ -82,14 +82,18 @@ class LargestResponses(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         (B, T, E), n, count = ctx.shape, len(x), len(saved) // 3
         (waves, back), of_x, of_weights = _waves(T, x.dtype, x.device), torch.zeros_like(x), []
+        apart = waves.view(n, 2, T).permute(2, 1, 0).flatten(1)  # (T, 2 n)
         parts = grad.split([len(w) for w in saved[:count]], 1)
         for w, found, best, part in zip(saved[:count], saved[count : 2 * count], saved[2 * count :], parts, strict=True):
             at = torch.eq(found, best, out=torch.empty_like(found))  # 1 or 0
             at *= part / at.sum(0)
             of_y = (back[: len(at)].T @ at.flatten(1)).view(n, 2 * B, -1)
             of_x.baddbmm_(of_y, w.transpose(0, 1))
-            of_w = (of_y.transpose(1, 2) @ x).view(n, -1, 2, E).transpose(0, 1).flatten(1, 2)  # (maps, 2 n, E)
-            of_weights.append((waves[:, : T - len(at) + 1].T @ of_w).flatten(1))
+            of_w = x.new_empty(2, n, len(w), E)  # cosines, then sines, each as one product wants them
+            for k in (0, 1):
+                torch.bmm(of_y.transpose(1, 2), x.view(n, 2 * B, 2, E)[:, :, k], out=of_w[k])
+            of_rows = apart[: T - len(at) + 1] @ of_w.view(2 * n, -1)  # (width, maps E)
+            of_weights.append(of_rows.view(-1, len(w), E).transpose(0, 1).flatten(1))
         of_x = of_x.view(n, 2, B, 2, E)
         of_a, of_b = of_x[:, 0, :, 0] + of_x[:, 1, :, 1], of_x[:, 0, :, 1] - of_x[:, 1, :, 0]
         of_a[0], of_b[0] = of_x[0, 0, :, 0], of_x[0, 1, :, 1]

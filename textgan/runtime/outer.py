@@ -34,7 +34,11 @@ class _Outer(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: OuterLinear) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.layer = layer
-        return torch.addmm(bias, x, weight.T)
+        k = _shares(weight)
+        if k == 1:
+            return torch.addmm(bias, x, weight.T)
+        y = torch.bmm(weight.view(k, -1, weight.shape[1]), x.T.expand(k, -1, -1)).view(len(weight), len(x))
+        return torch.add(y.T, bias, out=x.new_empty(len(x), len(weight)))
 
     @staticmethod
     @once_differentiable
@@ -46,7 +50,17 @@ class _Outer(torch.autograd.Function):
                 of_weight = grad.T @ x
             else:
                 ctx.layer.factors.append((grad, x))
-        return grad @ weight, of_weight, grad.sum(0), None
+        k = _shares(weight)
+        if k == 1:
+            return grad @ weight, of_weight, grad.sum(0), None
+        of_x = torch.bmm(grad.view(len(grad), k, -1).transpose(0, 1), weight.view(k, -1, weight.shape[1])).sum(0)
+        return of_x, of_weight, grad.sum(0), None
+
+
+def _shares(weight: Tensor) -> int:
+    """Parts of the weight, one for every thread: products with few rows are faster so than by all threads together."""
+    threads = torch.get_num_threads() if weight.device.type == "cpu" else 1
+    return 1 if len(weight) % threads else threads
 
 
 def outer_layers(module: nn.Module, optimizer: torch.optim.Optimizer) -> list[OuterLinear]:
