@@ -263,6 +263,33 @@ class Trunk(nn.Module):
         return features
 
 
+class Bilateral(nn.Module):
+    """A bilateral filter (Tomasi and Manduchi, 1998): each pixel becomes the mean of the 3 x 3 around it that are like it.
+
+    A pixel that differs by d, a length over the channels, weighs exp(-d^2 / 2 spread^2). Faint specks go, edges stay.
+
+    Args:
+        spread: of the differences, where 255 is from black to white in one channel.
+    """
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = spread
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, S, S) in [-1, 1] to the same shape."""
+        x = x.float()
+        near = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3).view(*x.shape[:2], 9, *x.shape[2:])
+        step = near - x[:, :, None]
+        weight = (step.square().sum(1, keepdim=True) * (-0.5 * (127.5 / self.spread) ** 2)).exp()
+        return x + (weight * step).sum(2) / weight.sum(2)
+
+
+def coloured(spread: float) -> list[nn.Module]:
+    """What ends a translator: tanh, and a bilateral filter of this spread where it is not 0."""
+    return [nn.Tanh(), *([Bilateral(spread)] if spread else [])]
+
+
 class MinibatchDiscrimination(nn.Module):
     """What D sees in an image, and how alike that is to the others of its minibatch (Salimans et al., 2016, section 3.2).
 

@@ -53,7 +53,7 @@ TINY = {
     "vaegan": {**SMALL, "steps": 4, "e_width": 4, "gamma": 0.1},
     "colorgan": {"size": 16, "steps": 6, "batch": 8, "width": 4, "d_width": 4},
 }  # fmt: skip
-BESIDE = {"growth": "nearest", "ema": 0.9, "tv": 0.01}  # what the papers of translators have not
+BESIDE = {"growth": "nearest", "bilateral": 20.0, "ema": 0.9}  # what the papers of translators have not
 RECIPES = [{"recipe": "paper"}, {"recipe": "modern"}]
 VARIANTS = {
     "cgan": [*RECIPES, {"condition": "planes", "size": 14, "channels": 1}, {"recipe": "paper", "channels": 1}],
@@ -63,7 +63,7 @@ VARIANTS = {
         {"feature_matching": True},
     ],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
-    "cyclegan": [{}, BESIDE], "dtn": [{}, {"growth": "nearest", "ema": 0.9}], "xgan": [{}, BESIDE],
+    "cyclegan": [{}, BESIDE], "dtn": [{}, BESIDE], "xgan": [{}, BESIDE],
     "combogan": [{}, {**BESIDE, "views": "grey_and_blurred", "identity": 0.5, "latent": 1.0, "forward": 0.2, "epochs": 1}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
     "colorgan": [{"task": "color"}, {"task": "mosaic"}],

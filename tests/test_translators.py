@@ -1,15 +1,18 @@
-"""What the translators' algorithms have beside their papers: growth by nearest neighbours, the mean of G, total variation."""
+"""What the translators' algorithms have beside their papers: growth by nearest neighbours, a filter, the mean of G."""
+
+import itertools
+import math
 
 import pytest
 import torch
 from torch import nn
 
 from image_bridge.__main__ import main
+from image_bridge.blocks import Bilateral
 from image_bridge.datasets import shapes
-from image_bridge.objectives import total_variation
 from textgan.runtime import frozen
 
-from .image_conformance import build, weights
+from .image_conformance import build
 
 NAMES = ("combogan", "cyclegan", "dtn", "xgan")
 FOLLOWED = {"dtn": "g"}  # what of G is followed, where it is not all
@@ -20,12 +23,6 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("translators")
     shapes.build(path, 40, 16, 0, 1, lambda done, total: None)
     return path
-
-
-def first_g_step(name, folder, **changes):
-    made, images = build(name, folder, **changes)
-    images.workers.seed(0, 0)
-    return made, {key.removeprefix("g/"): float(value) for key, value in made.g_step(0).items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,27 +64,50 @@ def test_the_f_of_dtn_is_one_and_the_same(folder):
     assert not any(p.data_ptr() in players for p in made.kept["generator"].g.parameters())
 
 
-@pytest.mark.parametrize("name", ["combogan", "cyclegan", "xgan"])
-def test_total_variation_is_that_of_the_translations(name, folder):
-    plain = first_g_step(name, folder)[1]
-    assert "tv" not in plain
-    made, images = build(name, folder, tv=0.01)
-    a, b = made.drawn(0) if name == "combogan" else (0, 1)
-    made.G.train()
-    with torch.no_grad():
-        expected = sum(total_variation(made.G(made.data[s][0], s, t)).item() for s, t in ((a, b), (b, a)))
-    images.workers.seed(0, 0)
-    told = {key.removeprefix("g/"): float(value) for key, value in made.g_step(0).items()}
-    assert told["tv"] == pytest.approx(expected, rel=1e-4)
-    assert told["loss"] == pytest.approx(plain["loss"] + 0.01 * told["tv"], rel=1e-4)
-    assert any(
-        not torch.equal(x, y)
-        for x, y in zip(weights(made).values(), weights(first_g_step(name, folder)[0]).values(), strict=True)
-    )
+def plain_bilateral(x, spread):
+    """One place after the other."""
+    out, (B, _, S, _) = torch.empty_like(x), x.shape
+    for b, i, j in itertools.product(range(B), range(S), range(S)):
+        mass, total = 0.0, torch.zeros_like(x[b, :, i, j])
+        for k, m in itertools.product((-1, 0, 1), (-1, 0, 1)):
+            other = x[b, :, min(max(i + k, 0), S - 1), min(max(j + m, 0), S - 1)]
+            weight = math.exp(-0.5 * ((other - x[b, :, i, j]) * 127.5 / spread).square().sum().item())
+            mass, total = mass + weight, total + weight * other
+        out[b, :, i, j] = total / mass
+    return out
+
+
+def test_the_bilateral_filter_takes_specks_and_leaves_edges():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 6, 6) * 2 - 1
+    smooth = Bilateral(20)
+    assert torch.allclose(smooth(x), plain_bilateral(x, 20), atol=1e-6)
+    assert not torch.allclose(smooth(x), plain_bilateral(x, 40), atol=1e-2)  # control
+    halves = torch.ones(1, 3, 8, 8)
+    halves[..., 4:] = -1
+    assert torch.equal(smooth(halves), halves)
+    specks = 4 / 127.5 * torch.randn(1, 3, 8, 8)
+    assert (smooth(halves + specks) - halves).std() < 0.5 * specks.std()
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("words", "says"), [("--ema 1.5", "1.5"), ("--growth linear", "linear")])
+def test_translations_leave_by_the_filter_where_it_is_asked_for(name, folder):
+    plain, smooth = (build(name, folder, bilateral=spread)[0] for spread in (0.0, 20.0))
+    smooth.G.load_state_dict(plain.G.state_dict())  # it has no weights
+    for made in (plain, smooth):
+        assert made.kept["generator"].config.bilateral == (20 if made is smooth else 0)
+        made.G.eval()
+    given = (torch.rand(2, 3, plain.G.config.size, plain.G.config.size), *((0, 1) if plain.G.needs_source else ()))
+    with torch.no_grad():
+        raw, found = plain.G(*given), smooth.G(*given)
+    assert torch.allclose(found, Bilateral(20)(raw), atol=1e-6)
+    assert not torch.equal(found, raw)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("words", "says"), [("--ema 1.5", "1.5"), ("--growth linear", "linear"), ("--bilateral -1", "bilateral")]
+)
 def test_mistakes_are_one_line(name, words, says, folder, tmp_path, capsys):
     classes = ["--classes", "colour"] if name == "dtn" else []
     given = ["--data", str(folder), "--run", str(tmp_path / "run"), "--label", "size", "--size", "16", *classes]

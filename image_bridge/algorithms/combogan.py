@@ -5,7 +5,7 @@ Reference: Anoosheh, Agustsson, Timofte, Van Gool, "ComboGAN: Unrestrained Scala
 Each turn draws two of the domains and is a turn of CycleGAN between them (section 3); only their encoders, decoders and
 discriminators move. Which two is a function of the seed and the turn. The identity loss is that of an autoencoder, as an image's
 own encoder and decoder give it. ``cycle_loss``, ``latent``, ``forward`` and ``views`` are options of the authors' program;
-``growth``, ``ema`` and ``tv`` are beside both.
+``growth``, ``bilateral`` and ``ema`` are beside both.
 
 Departs: the fakes that D sees are drawn again, by the G of after its step; in the authors' code G's step hands them on.
 Departs: of the authors' discriminators, which score after every layer (``views``), the last scores alone.
@@ -28,7 +28,7 @@ from ..blocks import fixed, placed
 from ..discriminators import GreyAndBlurred, PatchDiscriminator
 from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
-from ..objectives import least_squares, total_variation
+from ..objectives import least_squares
 from ..pairs import TrainingImages
 from ..pool import ImagePool
 
@@ -60,9 +60,6 @@ class ComboGANConfig:
     forward: float = 0.0
     """Weight of the distance of a translation from the image, both at half the size; 0 leaves it out (optional in the code:
     0.2)."""
-    tv: float = 0.0
-    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
-    (paper)."""
     pool: int = 50
     """Earlier images of each domain that D may be shown (paper: 50)."""
     width: int = 64
@@ -71,6 +68,8 @@ class ComboGANConfig:
     """Residual blocks from image to image, half of them the encoder's (paper: 9)."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of a bilateral filter that ends G and takes faint specks away, as 20 does; 0: none (paper)."""
     d_width: int = 64
     """Channels of the discriminators after the first layer (paper: 64)."""
     d_layers: int = 3
@@ -93,7 +92,9 @@ class ComboGAN:
     def __init__(self, config: ComboGANConfig, images: TrainingImages, workers: Workers) -> None:
         c, names = config, images.data.domains(config.label, config.domains)
         self.config, self.workers, self.local, self.seed = c, workers, workers.shard(c.batch), images.seed
-        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth)), workers.device)
+        self.G = placed(
+            DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth, c.bilateral)), workers.device
+        )
         kind = GreyAndBlurred if c.views == "grey_and_blurred" else PatchDiscriminator
         of_each = nn.ModuleList(kind(c.size, 3, c.d_width, c.d_layers) for _ in names)
         pools = nn.ModuleList(ImagePool(c.pool, c.size) for _ in names)
@@ -144,9 +145,6 @@ class ComboGAN:
             small = {k: F.avg_pool2d(x, 2) for k, x in real.items()}
             told["forward"] = torch.stack([F.l1_loss(F.avg_pool2d(fakes[t], 2), small[s]) for s, t in ways]).sum()
             loss = loss + c.forward * told["forward"]
-        if c.tv:
-            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
-            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)

@@ -6,8 +6,8 @@ Equation 1 with least squares instead of logarithms (section 4) is ``play`` and 
 both ways) and the identity loss (section 5.2) are the other parts of ``g_step``. D sees a pool of earlier images (section 4).
 
 Beside the paper, ``perceptual`` adds what an ImageNet network sees to the cycle (Johnson et al., 2016, eq. 2), and ``style``
-compares the Gram matrices of a translation and of a real image of its domain (eq. 4). ``growth``, ``ema`` and ``tv`` are against
-the noise of pixels that short training leaves.
+compares the Gram matrices of a translation and of a real image of its domain (eq. 4). ``growth``, ``bilateral`` and ``ema`` are
+against the noise of pixels that short training leaves.
 
 G: A to B is the encoder of A and the decoder of B of a ``DomainTranslator``, F those of B and A.
 
@@ -31,7 +31,7 @@ from ..blocks import fixed, placed
 from ..discriminators import PatchDiscriminator
 from ..game import by_turns, decay, follow, metrics, one_size
 from ..generators import DomainTranslator, TranslatorConfig
-from ..objectives import least_squares, total_variation
+from ..objectives import least_squares
 from ..pairs import TrainingImages
 from ..perceptual import ImageNetFeatures, content_loss, style_loss
 from ..pool import ImagePool
@@ -61,9 +61,6 @@ class CycleGANConfig:
     """Weight, beside lambda, of the cycle in the features of EfficientNet-Lite0 (extra [images]); 0 leaves it out (paper)."""
     style: float = 0.0
     """Weight of how far the Gram matrices of those features are from real images' of the domain; 0 leaves it out (paper)."""
-    tv: float = 0.0
-    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
-    (paper)."""
     pool: int = 50
     """Earlier images that D may be shown (paper: 50)."""
     width: int = 64
@@ -72,6 +69,8 @@ class CycleGANConfig:
     """Residual blocks of a generator (paper: 9 at 256 pixels, 6 at 128)."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of a bilateral filter that ends G and takes faint specks away, as 20 does; 0: none (paper)."""
     d_width: int = 64
     """Channels of the discriminators after the first layer (paper: 64)."""
     d_layers: int = 3
@@ -94,7 +93,9 @@ class CycleGAN:
         self.config, self.workers, self.local = c, workers, workers.shard(c.batch)
         if len(names) != 2:
             raise UserError(f"CycleGAN knows two domains; expected --domains A,B; the images have {', '.join(names)}")
-        self.G = placed(DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth)), workers.device)
+        self.G = placed(
+            DomainTranslator(TranslatorConfig(names, c.label, c.size, c.width, c.blocks, c.growth, c.bilateral)), workers.device
+        )
         of_each = nn.ModuleList(PatchDiscriminator(c.size, 3, c.d_width, c.d_layers) for _ in names)
         pools = nn.ModuleList(ImagePool(c.pool, c.size) for _ in names)
         self.D = placed(nn.ModuleDict({"scores": of_each, "pools": pools}), workers.device)
@@ -134,9 +135,6 @@ class CycleGAN:
             told["perceptual"] = torch.stack([content_loss(self.features(x), seen[a]) for a, x in back.items()]).sum()
             told["style"] = torch.stack([style_loss(self.features(x), seen[b]) for b, x in fakes.items()]).sum()
             loss = loss + c.perceptual * c.cycle * told["perceptual"] + c.style * told["style"]
-        if c.tv:
-            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
-            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)

@@ -5,8 +5,8 @@ Reference: Taigman, Polyak, Wolf, "Unsupervised Cross-Domain Image Generation", 
 The stage "features" trains f, a classifier of ``--classes`` on images of the source domain; afterwards it does not move. G is
 g(f(x)). ``d_step`` is L_D (equation 3: D tells images made of the source, images made of the target, and real ones of the target
 apart), ``g_step`` is L_G (equation 4 to 7): D takes both kinds for real (L_GANG), f sees in G(x) what it saw in x (L_CONST),
-images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV). ``growth`` and ``ema`` are beside the
-paper.
+images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV). ``growth``, ``bilateral`` and ``ema``
+are beside the paper.
 
 Departs: f ends in tanh, so that L_CONST, which is in its units, stays bounded; no batch normalisation stands in it.
 Departs: g and D get both kinds of images, D the real ones too, as one batch, so that they share the statistics that are kept.
@@ -69,6 +69,8 @@ class DTNConfig:
     """Channels of g at half the size, twice as many at each smaller one up to eight times (paper: 128)."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How the images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of a bilateral filter that ends G and takes faint specks away, as 20 does; 0: none (paper)."""
     d_width: int = 64
     """Channels of D after the first layer (DCGAN's code: 64)."""
     lr: float = 3e-4
@@ -90,7 +92,7 @@ class DTN:
             raise UserError(f"DTN turns one domain into another; expected --domains A,B; the images have {', '.join(names)}")
         self.data = images.domains(c.label, names, c.size, c.batch)
         self.labelled, known = _classes(images, c, names[0])
-        shape = FeatureConfig(names, c.label, c.size, c.features, c.f_width, c.width, c.growth)
+        shape = FeatureConfig(names, c.label, c.size, c.features, c.f_width, c.width, c.growth, c.bilateral)
         self.G = placed(FeatureTranslator(shape), workers.device)
         self.D = placed(Discriminator(c.size, 3, c.d_width, "batch", outputs=3), workers.device)
         named = nn.ModuleDict({"f": self.G.f, "classes": nn.Linear(c.features, known)}).to(workers.device)

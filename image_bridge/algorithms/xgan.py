@@ -5,7 +5,7 @@ Many-to-Many Mappings", 2017; in Domain Adaptation for Visual Understanding, 202
 
 Its objective is the sum in ``g_step``: reconstruction, a classifier of domains that the codes are to deceive, through a reversed
 gradient (Ganin et al., 2016), the distance of an image's code from its translation's, both ways, and the game with ``d_step``.
-Beside the paper are ``growth``, ``ema`` and ``tv``, against the noise of pixels that short training leaves.
+Beside the paper are ``growth``, ``bilateral`` and ``ema``, against the noise of pixels that short training leaves.
 
 Departs: the teacher (section 3, L_teach) is the f of a run of ``dtn``. A linear layer brings codes to as many numbers as it
 gives; the paper's teacher, a network that knows faces, gives as many as a code has.
@@ -30,7 +30,7 @@ from ..blocks import fixed, initialise, placed, scales
 from ..discriminators import Discriminator
 from ..game import by_turns, follow, metrics
 from ..generators import FeatureTranslator, XGANTranslator, XGANTranslatorConfig, generator_kind
-from ..objectives import d_loss, distance, g_loss, reversed_gradient, total_variation, towards
+from ..objectives import d_loss, distance, g_loss, reversed_gradient, towards
 from ..pairs import TrainingImages
 from ..pipeline import generator_folder
 
@@ -57,6 +57,8 @@ class XGANConfig:
     """Numbers of the code (paper: 1,024)."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How the generators' images grow: by transposed convolutions (paper), or nearest neighbours and a convolution."""
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of a bilateral filter that ends G and takes faint specks away, as 20 does; 0: none (paper)."""
     d_width: int = 32
     """Channels of the discriminators at half the size; twice as many at each smaller one."""
     reconstruction: float = 1.0
@@ -67,9 +69,6 @@ class XGANConfig:
     """Weight of the distance of an image's code from its translation's (w_s)."""
     adversarial: float = 1.0
     """Weight of D's judgement (w_g)."""
-    tv: float = 0.0
-    """Weight of the total variation of translations, which takes the noise of pixels away (DTN, equation 7); 0 leaves it out
-    (as in the paper)."""
     teacher: str = ""
     """A run of dtn whose f, which knows images of the first domain, says what their codes have to hold; none when absent (paper:
     optional)."""
@@ -102,7 +101,9 @@ class XGAN:
         self.config, self.workers, self.local = c, workers, workers.shard(c.batch)
         if len(names) != 2:
             raise UserError(f"XGAN knows two domains; expected --domains A,B; the images have {', '.join(names)}")
-        self.G = placed(XGANTranslator(XGANTranslatorConfig(names, c.label, c.size, c.width, c.code, c.growth)), workers.device)
+        self.G = placed(
+            XGANTranslator(XGANTranslatorConfig(names, c.label, c.size, c.width, c.code, c.growth, c.bilateral)), workers.device
+        )
         self.domain = nn.Sequential(nn.Linear(c.code, c.code // 2), nn.LeakyReLU(0.2), nn.Linear(c.code // 2, 1))
         initialise(self.domain)
         of_each = (Discriminator(c.size, 3, c.d_width, "spectral") for _ in names)
@@ -145,9 +146,6 @@ class XGAN:
         if c.teacher:
             told["teacher"] = distance(self.g.module["taught"](codes[0]), self.g.module["teacher"](real[0]))  # type: ignore[index]
             loss = loss + c.teach * told["teacher"]
-        if c.tv:
-            told["tv"] = torch.stack([total_variation(x) for x in fakes.values()]).sum()
-            loss = loss + c.tv * told["tv"]
         grad = self.g.minimise(loss)
         follow(self.average, c.ema, i)
         return metrics(self.workers, "g", {"loss": loss, **told}, grad)

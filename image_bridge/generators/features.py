@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..blocks import dcgan, initialise, scales
+from ..blocks import coloured, dcgan, initialise, scales
 from .base import Saved
 
 
@@ -31,6 +31,9 @@ class FeatureConfig:
     """Channels of g at half the size."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
+
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -60,7 +63,7 @@ class FeatureTranslator(Saved):
         blocks = [(nn.Conv2d(a, b, 3, 1, 1), nn.MaxPool2d(2), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         last = nn.Conv2d(widths[-1], c.features, 4), nn.Tanh(), nn.Flatten()
         self.f = nn.Sequential(*(part for block in blocks for part in block), *last)
-        self.g = nn.Sequential(*dcgan(c.features, c.size, c.width, 3, c.growth), nn.Tanh())
+        self.g = nn.Sequential(*dcgan(c.features, c.size, c.width, 3, c.growth), *coloured(c.bilateral))
         initialise(self.g)
 
     def forward(self, x: Tensor) -> Tensor:

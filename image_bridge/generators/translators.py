@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..blocks import Residual, initialise, larger
+from ..blocks import Residual, coloured, initialise, larger
 from .base import Saved
 
 
@@ -30,6 +30,9 @@ class TranslatorConfig:
     """Residual blocks from image to image."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
+
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -62,7 +65,7 @@ class DomainTranslator(Saved):
             raise ValueError(f"--size must be a multiple of 4, which is halved twice; received {c.size}")
         later = c.blocks // 2
         self.encoders = nn.ModuleList(resnet_encoder(c.width, c.blocks - later) for _ in c.domains)
-        self.decoders = nn.ModuleList(resnet_decoder(c.width, later, c.growth) for _ in c.domains)
+        self.decoders = nn.ModuleList(resnet_decoder(c.width, later, c.growth, c.bilateral) for _ in c.domains)
         initialise(self)
 
     def encode(self, x: Tensor, source: int) -> Tensor:
@@ -101,7 +104,9 @@ def resnet_encoder(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*first, *halve, *(residual(4 * width) for _ in range(blocks)))
 
 
-def resnet_decoder(width: int, blocks: int, growth: Literal["nearest", "transposed"] = "transposed") -> nn.Sequential:
+def resnet_decoder(
+    width: int, blocks: int, growth: Literal["nearest", "transposed"] = "transposed", bilateral: float = 0.0
+) -> nn.Sequential:
     """(B, 4 width, S / 4, S / 4) to images (B, 3, S, S) in [-1, 1]."""
 
     def grown(k: int) -> nn.Module:
@@ -110,7 +115,7 @@ def resnet_decoder(width: int, blocks: int, growth: Literal["nearest", "transpos
         return nn.ConvTranspose2d(2 * k, k, 3, 2, 1, output_padding=1, bias=False)
 
     grow = (part for k in (2 * width, width) for part in _normed(grown(k), k))
-    last = nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()
+    last = nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), *coloured(bilateral)
     return nn.Sequential(*(residual(4 * width) for _ in range(blocks)), *grow, *last)
 
 

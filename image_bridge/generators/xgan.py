@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..blocks import initialise, larger, scales
+from ..blocks import coloured, initialise, larger, scales
 from .base import Saved
 from .translators import by_pairs
 
@@ -30,6 +30,9 @@ class XGANTranslatorConfig:
     """Numbers of the code."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
+
+    bilateral: float = 0.0
+    """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))  # of a file, they come as a list
@@ -72,7 +75,9 @@ class XGANTranslator(Saved):
         first = nn.Linear(c.code, 16 * outward[0], bias=False), nn.Unflatten(1, (outward[0], 4, 4))
         self.decoder = nn.Sequential(*first, *_normed(outward[0]), *(_double(a, b, c.growth) for a, b in grown[:common]))
         self.decoders = nn.ModuleList(
-            nn.Sequential(*(_double(a, b, c.growth) for a, b in grown[common:]), *larger(outward[-1], 3, c.growth), nn.Tanh())
+            nn.Sequential(
+                *(_double(a, b, c.growth) for a, b in grown[common:]), *larger(outward[-1], 3, c.growth), *coloured(c.bilateral)
+            )
             for _ in c.domains
         )
         initialise(self)
