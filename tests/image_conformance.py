@@ -63,7 +63,7 @@ VARIANTS = {
         {"feature_matching": True},
     ],
     "wgan_gp": [{}, {"body": "resnet"}], "sngan": [{}, {"body": "sngan"}],
-    "cyclegan": [{}, BESIDE], "dtn": [{}, BESIDE], "xgan": [{}, BESIDE],
+    "cyclegan": [{}, BESIDE], "dtn": [{}, {**BESIDE, "d_norm": "spectral"}], "xgan": [{}, BESIDE],
     "combogan": [{}, {**BESIDE, "views": "grey_and_blurred", "identity": 0.5, "latent": 1.0, "forward": 0.2, "epochs": 1}],
     "acgan": [{"condition": "concatenate"}, {"condition": "multiply"}],
     "colorgan": [{"task": "color"}, {"task": "mosaic"}],

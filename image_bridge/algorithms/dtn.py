@@ -5,8 +5,8 @@ Reference: Taigman, Polyak, Wolf, "Unsupervised Cross-Domain Image Generation", 
 The stage "features" trains f, a classifier of ``--classes`` on images of the source domain; afterwards it does not move. G is
 g(f(x)). ``d_step`` is L_D (equation 3: D tells images made of the source, images made of the target, and real ones of the target
 apart), ``g_step`` is L_G (equation 4 to 7): D takes both kinds for real (L_GANG), f sees in G(x) what it saw in x (L_CONST),
-images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV). ``growth``, ``bilateral`` and ``ema``
-are beside the paper.
+images of the target stay what they are (L_TID), and neighbouring pixels are alike (L_TV). ``growth``, ``bilateral``,
+``d_norm`` and ``ema`` are beside the paper.
 
 Departs: f ends in tanh, so that L_CONST, which is in its units, stays bounded; no batch normalisation stands in it.
 Departs: g and D get both kinds of images, D the real ones too, as one batch, so that they share the statistics that are kept.
@@ -73,6 +73,8 @@ class DTNConfig:
     """Spread of colours, of 255, of a bilateral filter that ends G and takes faint specks away, as 20 does; 0: none (paper)."""
     d_width: int = 64
     """Channels of D after the first layer (DCGAN's code: 64)."""
+    d_norm: Literal["batch", "spectral"] = "batch"
+    """Normalisation of D: by batches (DCGAN), or spectral (SN-GAN), by which a short training comes further."""
     lr: float = 3e-4
     """Adam's learning rate of all, first moment 0.5."""
     ema: float = 0.0
@@ -94,7 +96,7 @@ class DTN:
         self.labelled, known = _classes(images, c, names[0])
         shape = FeatureConfig(names, c.label, c.size, c.features, c.f_width, c.width, c.growth, c.bilateral)
         self.G = placed(FeatureTranslator(shape), workers.device)
-        self.D = placed(Discriminator(c.size, 3, c.d_width, "batch", outputs=3), workers.device)
+        self.D = placed(Discriminator(c.size, 3, c.d_width, c.d_norm, outputs=3), workers.device)
         named = nn.ModuleDict({"f": self.G.f, "classes": nn.Linear(c.features, known)}).to(workers.device)
         self.f, self.g, self.d = (
             Player(m, torch.optim.Adam(m.parameters(), c.lr, (0.5, 0.999)), workers) for m in (named, self.G.g, self.D)
