@@ -31,74 +31,63 @@ def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
 
 
 @functools.cache
-def _waves(T: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The Fourier transform (L, T) of T real numbers, and what brings a product of transforms back (T, L).
+def _waves(T: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """What makes a correlation of T places products: of e (K, T), of a filter (K, T), and back from the products (T, K).
 
-    L is T, or one more if that is odd. Rows are pairs, the cosine and the sine of a frequency; the first pair is the cosines of 0
-    and of L / 2, which have no sines. In a product sines have the other sign, as it is one with a conjugate.
+    Fourier transforms of L places, T or one more if that is odd, with (a, b) the cosine and the sine of e and (c, d) those of a
+    filter. A product (a - ib) (c + id) takes the three a c, b d and (a - b) (c + d) (Gauss): its real part is the sum of the
+    first two, its imaginary one the third - the first + the second. At the frequencies 0 and L / 2 it is a c: K is 1.5 L - 1.
     """
     L = T + T % 2
     angles = torch.outer(torch.arange(L // 2 + 1), torch.arange(T)).remainder(L).double() * (2 * math.pi / L)
-    cos, sin = angles.cos(), angles.sin()
-    waves = torch.stack([torch.cat([cos[:1], cos[1:-1]]), torch.cat([cos[-1:], sin[1:-1]])], 1)  # (L / 2, 2, T)
-    back = waves * torch.tensor([2.0, -2.0])[:, None] / L
-    back[0] = waves[0] / L
-    return waves.flatten(0, 1).to(device, dtype), back.flatten(0, 1).T.contiguous().to(device, dtype)
+    ends, cos, sin = angles[:: max(1, L // 2)].cos(), angles[1:-1].cos(), angles[1:-1].sin()
+    of_e, of_filter = torch.cat([ends, cos, sin, cos - sin]), torch.cat([ends, cos, sin, cos + sin])
+    back = torch.cat([ends, 2 * (cos + sin), 2 * (cos - sin), -2 * sin]).T / L
+    return of_e.to(device, dtype), of_filter.to(device, dtype), back.contiguous().to(device, dtype)
 
 
 class LargestResponses(torch.autograd.Function):
     """The largest response (B, sum of maps) of several convolutions on vectors e (B, T, E), each by a weight (maps, width E).
 
     A correlation is a product of Fourier transforms: with those of T places, in which no window that lies within the sentence
-    wraps around, a filter of any width takes 2 T E multiplications, where its windows take (T - width + 1) width E. A product
-    (a - ib) (c + id) is that of the rows (a, b) and (-b, a) with (c, d); the two frequencies without sines are a pair by itself.
-    Equal maxima share a gradient, as in amax; which of two windows of the same words has it is a matter of rounding, and makes no
+    wraps around, a filter of any width takes 1.5 T E multiplications, where its windows take (T - width + 1) width E. Equal
+    maxima share a gradient, as in amax; which of two windows of the same words has it is a matter of rounding, and makes no
     difference to the words' vectors or the filters.
     """
 
     @staticmethod
     def forward(ctx: Any, e: Tensor, *weights: Tensor) -> Tensor:  # noqa: D102
-        (B, T, E), (waves, back) = e.shape, _waves(e.shape[1], e.dtype, e.device)
-        n = len(waves) // 2
-        a, b = (waves @ e.transpose(0, 1).flatten(1)).view(n, 2, B, E).unbind(1)
-        x = torch.stack([torch.stack([a, b], 2), torch.stack([b.neg(), a], 2)], 1)  # (n, 2, B, 2, E)
-        x[0, 0, :, 1], x[0, 1, :, 0], x[0, 1, :, 1] = 0, 0, b[0]
-        x, transformed, responses, largest = x.view(n, 2 * B, 2 * E), [], [], []
+        (B, T, E), (of_e, of_filter, back) = e.shape, _waves(e.shape[1], e.dtype, e.device)
+        x = (of_e @ e.transpose(0, 1).flatten(1)).view(-1, B, E)  # (K, B, E)
+        transformed, responses, largest = [], [], []
         for weight in weights:
             rows = weight.unflatten(1, (-1, E))  # (maps, width, E)
-            w = (waves[:, : rows.shape[1]] @ rows).view(-1, n, 2 * E)
-            y = x @ w.permute(1, 2, 0)  # (n, 2 B, maps)
-            found = (back[: T - rows.shape[1] + 1] @ y.view(2 * n, -1)).view(-1, B, len(w))
+            w = of_filter[:, : rows.shape[1]] @ rows  # (maps, K, E)
+            y = w.transpose(0, 1) @ x.transpose(1, 2)  # (K, maps, B)
+            found = (back[: T - rows.shape[1] + 1] @ y.flatten(1)).view(-1, len(w), B)
             transformed.append(w)
             responses.append(found)
             largest.append(found.amax(0))
         ctx.save_for_backward(x, *transformed, *responses, *largest)
         ctx.shape = e.shape
-        return torch.cat(largest, 1)
+        return torch.cat(largest).T.contiguous()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # noqa: D102
         x, *saved = ctx.saved_tensors
-        (B, T, E), n, count = ctx.shape, len(x), len(saved) // 3
-        (waves, back), of_x, of_weights = _waves(T, x.dtype, x.device), torch.zeros_like(x), []
-        apart = waves.view(n, 2, T).permute(2, 1, 0).flatten(1)  # (T, 2 n)
-        parts = grad.split([len(w) for w in saved[:count]], 1)
+        (B, T, E), count = ctx.shape, len(saved) // 3
+        (of_e, of_filter, back), of_x, of_weights = _waves(T, x.dtype, x.device), torch.zeros_like(x), []
+        parts = grad.T.contiguous().split([len(w) for w in saved[:count]])
         for w, found, best, part in zip(saved[:count], saved[count : 2 * count], saved[2 * count :], parts, strict=True):
             at = torch.eq(found, best, out=torch.empty_like(found))  # 1 or 0
             at *= part / at.sum(0)
-            of_y = (back[: len(at)].T @ at.flatten(1)).view(n, 2 * B, -1)
-            of_x.baddbmm_(of_y, w.transpose(0, 1))
-            of_w = x.new_empty(2, n, len(w), E)  # cosines, then sines, each as one product wants them
-            for k in (0, 1):
-                torch.bmm(of_y.transpose(1, 2), x.view(n, 2 * B, 2, E)[:, :, k], out=of_w[k])
-            of_rows = apart[: T - len(at) + 1] @ of_w.view(2 * n, -1)  # (width, maps E)
+            of_y = (back[: len(at)].T @ at.flatten(1)).view(-1, len(w), B)
+            of_x.baddbmm_(of_y.transpose(1, 2), w.transpose(0, 1))
+            of_w = of_y @ x  # (K, maps, E)
+            of_rows = of_filter[:, : T - len(at) + 1].T @ of_w.flatten(1)  # (width, maps E)
             of_weights.append(of_rows.view(-1, len(w), E).transpose(0, 1).flatten(1))
-        of_x = of_x.view(n, 2, B, 2, E)
-        of_a, of_b = of_x[:, 0, :, 0] + of_x[:, 1, :, 1], of_x[:, 0, :, 1] - of_x[:, 1, :, 0]
-        of_a[0], of_b[0] = of_x[0, 0, :, 0], of_x[0, 1, :, 1]
-        of_e = waves.T @ torch.stack([of_a, of_b], 1).view(2 * n, B * E)
-        return of_e.view(T, B, E).transpose(0, 1), *of_weights
+        return (of_e.T @ of_x.flatten(1)).view(T, B, E).transpose(0, 1), *of_weights
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,10 @@ def convolution_flop(c: CNNHighwayConfig, prefix: int = 0) -> int:
 
 def fourier_flop(c: CNNHighwayConfig) -> int:
     """Operations of D's convolutions of one sequence by Fourier transforms, once those of the filters are there."""
-    places, E = c.length + c.length % 2, c.embedding_dim
-    back = sum(2 * places * m * (c.length - w + 1) for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
+    products, E = 3 * (c.length + c.length % 2) // 2 - 1, c.embedding_dim
+    back = sum(2 * products * m * (c.length - w + 1) for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
     features = sum(m for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
-    return 2 * places * c.length * E + 4 * places * E * features + back
+    return 2 * products * (c.length * E + E * features) + back
 
 
 def highway_flop(c: CNNHighwayConfig) -> int:
