@@ -31,7 +31,6 @@ class FeatureConfig:
     """Channels of g at half the size."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
-
     bilateral: float = 0.0
     """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 

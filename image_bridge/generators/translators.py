@@ -30,7 +30,6 @@ class TranslatorConfig:
     """Residual blocks from image to image."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
-
     bilateral: float = 0.0
     """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 

@@ -30,7 +30,6 @@ class XGANTranslatorConfig:
     """Numbers of the code."""
     growth: Literal["nearest", "transposed"] = "transposed"
     """How images grow."""
-
     bilateral: float = 0.0
     """Spread of colours, of 255, of the bilateral filter that images leave by; 0 has none."""
 

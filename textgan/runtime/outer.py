@@ -34,8 +34,7 @@ class _Outer(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: OuterLinear) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.layer = layer
-        k = _shares(weight)
-        if k == 1:
+        if (k := _shares(weight)) == 1:
             return torch.addmm(bias, x, weight.T)
         y = torch.bmm(weight.view(k, -1, weight.shape[1]), x.T.expand(k, -1, -1)).view(len(weight), len(x))
         return torch.add(y.T, bias, out=x.new_empty(len(x), len(weight)))
@@ -50,10 +49,10 @@ class _Outer(torch.autograd.Function):
                 of_weight = grad.T @ x
             else:
                 ctx.layer.factors.append((grad, x))
-        k = _shares(weight)
-        if k == 1:
-            return grad @ weight, of_weight, grad.sum(0), None
-        of_x = torch.bmm(grad.view(len(grad), k, -1).transpose(0, 1), weight.view(k, -1, weight.shape[1])).sum(0)
+        if (k := _shares(weight)) == 1:
+            of_x = grad @ weight
+        else:
+            of_x = torch.bmm(grad.view(len(grad), k, -1).transpose(0, 1), weight.view(k, -1, weight.shape[1])).sum(0)
         return of_x, of_weight, grad.sum(0), None
 
 
