@@ -184,7 +184,7 @@ WRONG = [
     (["generate", "RUN", "-n", "0"], "--number must be 1"),
     (["generate", "RUN", "--out", "."], "it is a folder"),
     (["generate", "RUN", "--prompt", "a a a a a a a a a a"], "--prompt is too long; expected fewer than 8 tokens; received 10"),
-    (["train", "mle", "--data", "TEXT", "--run", "R", "--epochs", "0"], "--epochs is too small; received 0"),
+    (["train", "mle", "--data", "TEXT", "--run", "R", "--epochs", "0"], "--epochs is too small; expected 1 or more; received 0"),
     (["evaluate", "nowhere"], "is not a run"),
 ]
 

@@ -284,7 +284,7 @@ WRONG = [
     (["train", "cgan", "--data", "DATA", "--run", "R", "--text", "words:nowhere"], "nowhere"),
     (["train", "cgan", "--data", "DATA", "--run", "R", "--wrong", "class"], "--wrong class needs an attribute called class"),
     (["train", "cgan", "--data", "DATA", "--run", "R", "--size", "20"], "--size must be a power of two"),
-    (["train", "cgan", "--data", "DATA", "--run", "R", "--size", "0"], "--size is too small; received 0"),
+    (["train", "cgan", "--data", "DATA", "--run", "R", "--size", "0"], "--size is too small; expected 1 or more; received 0"),
     (["train", "stackgan", "--data", "DATA", "--run", "R", "--size", "16"], "--size must be a power of two, 32 or more"),
     (["train", "cgan", "--data", "DATA", "--run", "R", "--batch", "0"], "--batch is too small"),
     (["train", "cgan", "--data", "DATA", "--run", "R", "--halve-every", "-1"], "--halve-every is too small"),

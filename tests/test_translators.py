@@ -106,7 +106,8 @@ def test_translations_leave_by_the_filter_where_it_is_asked_for(name, folder):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("words", "says"), [("--ema 1.5", "1.5"), ("--growth linear", "linear"), ("--bilateral -1", "bilateral")]
+    ("words", "says"),
+    [("--ema 1.5", "1.5"), ("--growth linear", "linear"), ("--bilateral -1", "--bilateral is too small; expected 0 or more")],
 )
 def test_mistakes_are_one_line(name, words, says, folder, tmp_path, capsys):
     classes = ["--classes", "colour"] if name == "dtn" else []

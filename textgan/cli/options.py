@@ -104,8 +104,8 @@ def check_config(config: Any) -> None:
                 raise UserError(f"{flag} must be a finite number above 0; received {value}")
         elif not value < float("inf"):
             raise UserError(f"{flag} must be a finite number; received {value}")
-        elif value < _least(f, value):
-            raise UserError(f"{flag} is too small; received {value}")
+        elif value < (least := _least(f, value)):
+            raise UserError(f"{flag} is too small; expected {least} or more; received {value}")
 
 
 def _least(f: dataclasses.Field[Any], value: float) -> int:
