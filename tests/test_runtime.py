@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from textgan.runtime import EMA, Batches, Bucketed, Run, Stage, Workers, fit
-from textgan.runtime.batches import permuted
+from textgan.runtime.batches import WINDOW, permuted
 from textgan.runtime.workers import choose_device, fold
 
 
@@ -29,6 +29,17 @@ def test_an_epoch_sees_every_row_once_and_the_next_in_another_order():
     assert sorted(first.tolist()) == list(range(100)) == sorted(second.tolist())
     assert not torch.equal(first, second)
     assert torch.equal(batches[7], batches[7])
+
+
+def test_every_batch_is_a_part_of_the_order_of_its_epoch():
+    """The order is made for many batches at once; what it is may not depend on that, nor on which batch was asked for before."""
+    size, batches = 1003, Batches(lambda i: i, 1003, 5, 3, Workers())
+    assert batches.per_epoch > 3 * WINDOW
+    orders = [permuted(np.arange(size + 5) % size, size, fold(3, epoch)) for epoch in range(2)]
+    for step in (0, 1, WINDOW - 1, WINDOW, 200, batches.per_epoch, 3, batches.per_epoch - 1, 2 * batches.per_epoch - 1):
+        epoch, place = divmod(step, batches.per_epoch)
+        assert (batches.indices(step) == orders[epoch][5 * place : 5 * place + 5]).all()
+        assert (batches.following(step) == permuted(np.arange(5 * place + 1, 5 * place + 6) % size, size, fold(3, epoch))).all()
 
 
 def test_two_processes_share_the_batch_and_the_noise_of_one():

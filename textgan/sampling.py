@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CACHE_ELEMENTS = 1 << 20  # rows are drawn in pieces whose logits (4 MB) stay near a core
+CACHE_ELEMENTS = 1 << 21  # rows are drawn in pieces whose logits (8 MB) stay near a core
 GPU_ELEMENTS = 1 << 28  # 1 GB of logits
 SAFE = 60.0  # exp of numbers in +-60, and the sum of V of them, is far from float32's ends
 

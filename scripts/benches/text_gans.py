@@ -125,11 +125,15 @@ def convolution_flop(c: CNNHighwayConfig, prefix: int = 0) -> int:
 
 
 def fourier_flop(c: CNNHighwayConfig) -> int:
-    """Operations of D's convolutions of one sequence by Fourier transforms, once those of the filters are there."""
+    """Operations of D's convolutions of one sequence by Fourier transforms, once those of the filters are there.
+
+    A filter that is as wide as the sentence has one window, a product.
+    """
     products, E = 3 * (c.length + c.length % 2) // 2 - 1, c.embedding_dim
-    back = sum(2 * products * m * (c.length - w + 1) for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
-    features = sum(m for w, m in zip(c.windows, c.maps, strict=True) if w <= c.length)
-    return 2 * products * (c.length * E + E * features) + back
+    narrow = [(w, m) for w, m in zip(c.windows, c.maps, strict=True) if w < c.length]
+    back = sum(2 * products * m * (c.length - w + 1) for w, m in narrow)
+    whole = sum(2 * m * w * E for w, m in zip(c.windows, c.maps, strict=True) if w == c.length)
+    return 2 * products * (c.length * E + E * sum(m for _, m in narrow)) + back + whole
 
 
 def highway_flop(c: CNNHighwayConfig) -> int:
@@ -294,7 +298,7 @@ def mle_epoch(s: Setting) -> Iterator[Row]:
 def discriminator_epoch(s: Setting) -> Iterator[Row]:
     """An epoch of SeqGAN's discriminator, from some steps of it; its negatives are drawn before."""
     made, z = oracle_experiment(s), sizes(s)
-    steps, half, plain = 2 if s.quick else 12, z.batch // 2, PlainDiscriminator(made.D)
+    steps, half, plain = 2 if s.quick else 48, z.batch // 2, PlainDiscriminator(made.D)
     optimizer = torch.optim.Adam(plain.parameters(), made.config.d_lr)
     labels = torch.tensor([1] * half + [0] * half, device=s.device)
 

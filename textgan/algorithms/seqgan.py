@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +30,6 @@ from ..estimators import policy_gradient, rollout_reward
 from ..networks import adam, make_discriminator, make_generator
 from ..objectives import d_logistic, nll
 from ..runtime import EMA, Batches, Player, Stage, Workers, frozen
-from ..runtime.batches import permuted
 from ..runtime.workers import fold
 
 
@@ -130,7 +128,7 @@ class SeqGAN:
         self.d_round = c.d_epochs * self.d_epoch
         self.asked = c.reward in ("discriminator", "shuffled")  # otherwise D is of no use and is not trained
         self.game = c.g_steps + self.asked * c.d_steps * self.d_round  # steps in a round
-        self.negatives: tuple[int, Tensor] | None = None  # a cache: a function of (seed, set, G)
+        self.negatives: tuple[int, Batches, Tensor] | None = None  # a cache: a function of (seed, set, G)
 
     def stages(self) -> Sequence[Stage]:
         """Pretraining of both sides, then the game."""
@@ -210,11 +208,11 @@ class SeqGAN:
             noise = torch.Generator(workers.device).manual_seed(fold(self.seed, 2, number))
             u = torch.rand(size, self.length, generator=noise, device=workers.device).chunk(workers.world)[workers.rank]
             with frozen(self.G):
-                self.negatives = (number, workers.gather(self.G.sample(len(u), self.length, u)))
-        epoch, batch = divmod(place, self.d_epoch)
-        order = np.arange(self.half) + (batch * workers.world + workers.rank) * self.half
-        chosen = torch.from_numpy(permuted(order, size, fold(self.seed, 3, number, epoch)))
-        return self.negatives[1][chosen.to(workers.device)]
+                rows = workers.gather(self.G.sample(len(u), self.length, u))
+            order = Batches(lambda i: i, size, self.half * workers.world, fold(self.seed, 3, number), workers)
+            self.negatives = (number, order, rows)
+        _, order, rows = self.negatives
+        return rows[torch.from_numpy(order.indices(place)).to(workers.device)]
 
     def sample(self, n: int) -> list[str]:
         """Generated sentences."""

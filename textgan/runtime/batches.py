@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .workers import Workers, fold
 
+WINDOW = 64  # batches whose order is made at a time: for one it takes as long as reading its rows
+
 
 def permuted(indices: np.ndarray, size: int, seed: int) -> np.ndarray:
     """The images of ``indices`` under a pseudo-random permutation of range(size) that needs no memory.
@@ -51,6 +53,7 @@ class Batches:
         self.rows, self.size, self.batch_size, self.seed, self.workers = rows, size, batch_size, seed, workers
         self.local = workers.shard(batch_size)
         self.per_epoch = -(-size // batch_size)
+        self._order: tuple[tuple[int, int], np.ndarray] | None = None  # a cache: a function of (seed, epoch, window)
 
     def indices(self, step: int) -> np.ndarray:
         """Indices (local batch,) of a step; the last batch of an epoch is filled from the start of the same order."""
@@ -62,9 +65,14 @@ class Batches:
 
     def _at(self, step: int, ahead: int) -> np.ndarray:
         epoch, position = divmod(step, self.per_epoch)
-        start = position * self.batch_size + self.workers.rank * self.local + ahead
-        places = np.arange(start, start + self.local) % self.size
-        return permuted(places, self.size, fold(self.seed, epoch))
+        number, place = divmod(position, WINDOW)
+        if self._order is None or self._order[0] != (epoch, number):
+            start = number * WINDOW * self.batch_size
+            batches = min(WINDOW, self.per_epoch - number * WINDOW)
+            places = np.arange(start, start + batches * self.batch_size + 1) % self.size
+            self._order = ((epoch, number), permuted(places, self.size, fold(self.seed, epoch)))
+        start = place * self.batch_size + self.workers.rank * self.local + ahead
+        return self._order[1][start : start + self.local]
 
     def __getitem__(self, step: int) -> Tensor:
         batch = torch.from_numpy(self.rows(self.indices(step)))

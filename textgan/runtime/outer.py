@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.optim.adam import adam
 
 BLOCK = 2**20  # numbers of a gradient at a time (4 MB), so that it is still near when Adam reads it
 
@@ -98,15 +97,14 @@ def adam_step(optimizer: torch.optim.Optimizer, weight: Tensor, left: Tensor, ri
         state.update(
             step=torch.zeros((), dtype=torch.float32), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
         )
-    first, rows = state["step"].clone(), max(1, BLOCK // weight.shape[1])
+    state["step"] += 1
+    rows = max(1, BLOCK // weight.shape[1])
     gradient = weight.new_empty(min(rows, len(weight)), weight.shape[1])
     beta1, beta2 = group["betas"]
     parts = zip(*(x.split(rows) for x in (weight, state["exp_avg"], state["exp_avg_sq"], left.T)), strict=True)
     for some, exp_avg, exp_avg_sq, of_some in parts:
-        state["step"].copy_(first)  # each part of the weight moves once
-        torch.mm(of_some, right, out=gradient[: len(some)])
-        adam(
-            [some], [gradient[: len(some)]], [exp_avg], [exp_avg_sq], [], [state["step"]], fused=True,
+        torch._fused_adam_(  # what torch.optim.Adam calls, which takes as long to come to it as this takes
+            [some], [torch.mm(of_some, right, out=gradient[: len(some)])], [exp_avg], [exp_avg_sq], [], [state["step"]],
             amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"],
             maximize=False,
         )  # fmt: skip
