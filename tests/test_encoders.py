@@ -6,8 +6,9 @@ import torch
 
 from textgan import tokenizers
 from textgan.encoders import GRUEncoder, GRUEncoderConfig, SentenceEncoder
+from textgan.errors import UserError
 from textgan.objectives import neighbour_nll
-from textgan.recurrence import Packing, gru, run
+from textgan.recurrence import EightBits, Packing, gru, run
 
 
 def encoder(direction="bi", layer_norm=False, vocab=30):
@@ -129,6 +130,59 @@ def test_bfloat16_is_near(direction):
     assert torch.cosine_similarity(a.flatten(), b.flatten(), 0) > 0.99
 
 
+@pytest.mark.parametrize("direction", ["uni", "bi"])
+def test_eight_bits_are_the_recurrence_with_rounded_weights_and_states(direction):
+    torch.manual_seed(0)
+    E = GRUEncoder(GRUEncoderConfig(30, 20, 48, direction)).eval()
+    with torch.no_grad():
+        for rnn in E.rnns:
+            for p in rnn.parameters():
+                p.normal_(0, 0.4)
+            rnn.weight_hh_l0[3] *= 50  # rows have their own scales: this one spoils no other
+        E.embedding.weight[5] *= 50
+    x = torch.randint(3, 30, (6, 9))
+    x[2, 4:] = 2
+    x[3, 1:] = 0
+
+    def rounded(w):
+        scale = w.double().abs().amax(1, keepdim=True) / 127
+        return (w.double() / scale).round() * scale
+
+    expected = []
+    for way, rnn in enumerate(E.rnns):
+        table, of_x, of_h = rounded(E.embedding.weight), rounded(rnn.weight_ih_l0), rounded(rnn.weight_hh_l0)
+        last = []
+        for row, length in zip(x.tolist(), E.lengths(x).tolist(), strict=True):
+            h = torch.zeros(len(of_h) // 3, dtype=torch.double)
+            for token in row[:length][:: -1 if way else 1]:
+                a = of_x @ table[token] + rnn.bias_ih_l0.double()
+                b = of_h @ rounded(h[None] + 1e-40)[0] + rnn.bias_hh_l0.double()
+                (r, z, n), (rh, zh, nh) = a.chunk(3), b.chunk(3)
+                z = (z + zh).sigmoid()
+                h = (1 - z) * (n + (r + rh).sigmoid() * nh).tanh() + z * h
+            last.append(h)
+        expected.append(torch.stack(last))
+    expected = torch.cat(expected, 1).float()
+    with torch.no_grad():
+        found, exact = E(x, None, [EightBits(rnn) for rnn in E.rnns]), E(x)
+    assert torch.allclose(found, expected, atol=1e-4)  # a state may lie so near between two numbers that it is rounded otherwise
+    assert torch.cosine_similarity(found, exact).min() > 0.999
+    assert (found - exact).abs().max() > 1e-3  # they are of eight bits
+
+
+def test_eight_bits_are_for_what_they_can_be():
+    t = tokenizers.train("word", TEXT, 100)
+    made = SentenceEncoder([encoder("bi", vocab=100)], t)
+    exact, found = made.encode(TEXT), made.encode(TEXT, precision="int8")
+    assert 0 < np.abs(found - exact).max() < 0.02
+    assert np.array_equal(made.encode(TEXT, 1, precision="int8"), found)  # whole numbers: to the last bit
+    assert made.encode([], precision="int8").shape == (0, 8)
+    with pytest.raises(UserError, match="precision int8: .* without layer norm"):
+        SentenceEncoder([encoder(layer_norm=True, vocab=100)], t).encode(TEXT, precision="int8")
+    with pytest.raises(UserError, match="use fp32 or bf16"):
+        SentenceEncoder([encoder(vocab=100).to("meta")], t).encode(TEXT, precision="int8")
+
+
 def test_neighbour_nll_is_the_loop():
     torch.manual_seed(0)
     scores, follows = torch.randn(6, 6), torch.tensor([True, True, False, False, True])
@@ -179,6 +233,11 @@ def test_encode_streams_and_goes_on(name, corpus, tmp_path, monkeypatch, capsys)
     whole = np.load(tmp_path / "whole.npy")
     assert whole.shape == (25, 16 if name == "quickthought" else 8)
     assert np.abs(whole[0] - whole[3]).max() < 1e-6
+    assert textgan("encode", tmp_path / "r", tmp_path / "in.txt", tmp_path / "few.npy", "--precision", "int8") == 0
+    assert 0 < np.abs(np.load(tmp_path / "few.npy") - whole).max() < 0.03 * np.abs(whole).max()
+    (tmp_path / "few.npy").unlink()
+    assert textgan("encode", tmp_path / "r", tmp_path / "in.txt", tmp_path / "w.npy", "--words", 4, "--precision", "int8") == 2
+    assert "--words gives states in fp32; leave --precision int8 out" in capsys.readouterr().err
     monkeypatch.setattr(encoding, "PIECE", 10)
     honest, calls = SentenceEncoder.encode, []
 

@@ -53,6 +53,8 @@ def test_its_model_is_our_encoder(theirs, tmp_path, capsys):
     assert encoder.dimension == 8
     assert np.allclose(encoder.encode(TEXTS), expected, atol=1e-6)
     assert np.allclose(encoder.encode(TEXTS[1]), expected[1], atol=1e-6)
+    with pytest.raises(UserError, match="int8 is for runs of"):
+        encoder.encode(TEXTS, precision="int8")
     assert np.abs(expected[0] - expected[1]).max() > 0.1
     (tmp_path / "in.txt").write_text("\n".join(TEXTS) + "\n")
     assert command("encode", theirs, tmp_path / "in.txt", tmp_path / "out.npy") == 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .generators import read, save
-from .recurrence import Packing, gru, last_states, run
+from .recurrence import EightBits, Packing, gru, last_states, run
 from .runtime import newest
 from .tokenizers import Tokenizer
 
@@ -91,12 +91,19 @@ class GRUEncoder(nn.Module):
         place = (mask.sum(1) - 1).view(-1, 1, 1).expand(-1, 1, size)
         return torch.cat([states[:, :, :size].gather(1, place).squeeze(1), states[:, 0, size:]], 1)
 
-    def forward(self, x: Tensor, lengths: np.ndarray | None = None) -> Tensor:
-        """Thought vectors (B, D) of x (B, T); known lengths (B,), EOS included, spare a wait for the device."""
+    def forward(self, x: Tensor, lengths: np.ndarray | None = None, eight: Sequence[EightBits | None] = (None, None)) -> Tensor:
+        """Thought vectors (B, D) of x (B, T).
+
+        Args:
+            x: (B, T) ids.
+            lengths: (B,), EOS included, if they are known, which spares a wait for the device.
+            eight: for each direction, its GRU with products of eight bits; only without a gradient.
+        """
         packing = self.packing(x, lengths)
         if not torch.is_grad_enabled():
             e, places = self._words(x, packing)
-            return torch.cat([last_states(rnn, e, place, packing) for rnn, place in zip(self.rnns, places, strict=True)], 1)
+            directions = zip(self.rnns, places, eight, strict=False)
+            return torch.cat([last_states(rnn, e, place, packing, few) for rnn, place, few in directions], 1)
         return torch.cat([states.index_select(0, packing.last) for states in self.packed_states(x, packing)], 1)
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -157,7 +164,7 @@ class SentenceEncoder:
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = False,
         show_progress_bar: bool = False,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "int8"] = "fp32",
         max_length: int = 400,
     ) -> Any:
         """Vectors (n, D) of sentences, or (D,) of one; float32, as an array or a tensor.
@@ -171,10 +178,19 @@ class SentenceEncoder:
             convert_to_tensor: give a tensor on the encoder's device.
             normalize_embeddings: divide every vector by its length.
             show_progress_bar: show one.
-            precision: bf16 runs the products in bfloat16, several times faster where the hardware has them.
+            precision: bf16 runs the products in bfloat16, several times faster where the hardware has them. int8 runs them in
+                whole numbers of eight bits, 1.5 times (D 600) to 2.8 times (D 2,400) as fast as fp32 on a CPU of today; the cosine
+                of a vector with that of fp32 is about .9999.
             max_length: longer sentences are cut to so many tokens.
+
+        Raises:
+            UserError: int8 is asked for on a GPU, or of an encoder with layer norm.
         """
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        try:
+            eight = [[EightBits(rnn) if precision == "int8" else None for rnn in part.rnns] for part in self.parts]
+        except ValueError as error:
+            raise UserError(f"precision int8: {error}; use fp32 or bf16") from error
         device = self.parts[0].embedding.weight.device
         out = torch.zeros(len(texts), self.dimension, device=device)
         at = 0
@@ -189,7 +205,7 @@ class SentenceEncoder:
                 batches = track(batches, f"encoding {k + 1}/{len(self.parts)}", total=-(-len(texts) // batch_size))
             for chosen, x in batches:
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    vectors = part(torch.from_numpy(x).to(device), sizes[chosen]).float()
+                    vectors = part(torch.from_numpy(x).to(device), sizes[chosen], eight[k]).float()
                 if len(self.parts) > 1:
                     vectors = nn.functional.normalize(vectors, dim=1, eps=1e-12)
                 out[torch.from_numpy(chosen).to(device), here] = vectors

@@ -6,7 +6,7 @@ is the number of real tokens. On CUDA the layer is cuDNN's. Elsewhere the loop b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,20 +102,66 @@ def _precision(device: torch.device) -> torch.dtype:
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
 
 
+def _eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (n, k) as whole numbers in +-127, and what to multiply each row with (n, 1)."""
+    scale = x.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127
+    return (x / scale).round_().to(torch.int8), scale
+
+
+class EightBits:
+    """A GRU whose products are of whole numbers of eight bits, which a CPU multiplies four times as fast as single precision.
+
+    Every row of a weight, every word's vector and every state has a scale of its own.
+
+    Raises:
+        ValueError: the GRU is layer-normalised, or not on a CPU.
+    """
+
+    def __init__(self, rnn: nn.Module) -> None:
+        if not isinstance(rnn, nn.GRU) or next(rnn.parameters()).device.type != "cpu":
+            raise ValueError("products of eight bits are for GRUs without layer norm, on a CPU")
+        (self.below, self.below_scale), (self.before, self.before_scale) = (
+            _eight_bits(getattr(rnn, name).detach()) for name in ("weight_ih_l0", "weight_hh_l0")
+        )
+
+    def of_inputs(self, vectors: Tensor, bias: Tensor) -> Tensor:
+        """Products (n, 3H) of vectors (n, E) with the gates, and the bias (3H,)."""
+        rows, scale = _eight_bits(vectors)
+        return torch._int_mm(rows, self.below.t()).float().mul_(scale).mul_(self.below_scale.t()).add_(bias)
+
+    def of_states(self, h: Tensor) -> Tensor:
+        """Products (n, 3H) of states (n, H) with the gates."""
+        rows, scale = _eight_bits(h)
+        return torch._int_mm(rows, self.before.t()).float().mul_(scale).mul_(self.before_scale.t())
+
+
 @torch.no_grad()
-def last_states(rnn: Any, vectors: Tensor, which: Tensor, packing: Packing) -> Tensor:
-    """``run(...)[packing.last]`` (B, H) for one input and without a gradient: nothing is kept, so it is faster."""
+def last_states(rnn: Any, vectors: Tensor, which: Tensor, packing: Packing, eight: EightBits | None = None) -> Tensor:
+    """``run(...)[packing.last]`` (B, H) for one input and without a gradient: nothing is kept, so it is faster.
+
+    Args:
+        rnn: see run.
+        vectors: (n, E), see run.
+        which: (N,), see run.
+        packing: of the sentences.
+        eight: the same GRU, for products of eight bits.
+    """
     if not isinstance(rnn, nn.GRU) or rnn.weight_hh_l0.is_cuda:
         return run(rnn, [(vectors, which)], packing)[packing.last]
     size, dtype = rnn.hidden_size, _precision(vectors.device)
     weight, u, b, c = (getattr(rnn, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     rz, n_bias = c.clone(), c[2 * size :]
     rz[2 * size :] = 0
-    table, u = F.linear(vectors, weight, b + rz).float(), u.t().to(dtype)  # (n, 3H), (H, 3H)
+    of_states: Callable[[Tensor], Tensor]
+    if eight:
+        table, of_states = eight.of_inputs(vectors, b + rz), eight.of_states  # (n, 3H)
+    else:
+        table, u = F.linear(vectors, weight, b + rz).float(), u.t().to(dtype)  # (n, 3H), (H, 3H)
+        of_states = lambda h: h.to(dtype) @ u  # noqa: E731
     h = table.new_zeros(packing.alive[0], size)
     for here, n in zip(which.split(packing.alive), packing.alive, strict=True):
         old = h[:n]
-        below, before = table.index_select(0, here), old.to(dtype) @ u
+        below, before = table.index_select(0, here), of_states(old)
         r, z = below[:, : 2 * size].add_(before[:, : 2 * size]).sigmoid_().chunk(2, 1)
         new = below[:, 2 * size :].addcmul_(r, before[:, 2 * size :] + n_bias).tanh_()
         h[:n] = torch.lerp(new, old, z)

@@ -2,12 +2,13 @@
 
 The plain Skip-Thought pads every sentence to 30 tokens, takes batches in the order of the text, runs torch's nn.GRU, and computes
 the softmax over all words at every place. Ours sorts by length, leaves padding out, multiplies every different word with the
-gates once, samples the softmax, and with bf16 multiplies in bfloat16. Plain word2vec is gensim alone on
-lists of words in memory.
+gates once, samples the softmax, and with bf16 multiplies in bfloat16, with int8 (encoding only) in whole numbers of eight bits.
+Plain word2vec is gensim alone on lists of words in memory.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from textgan.algorithms.skipthought import SkipThought, SkipThoughtConfig, SkipThoughtModel
 from textgan.algorithms.word2vec import Word2Vec, Word2VecConfig
-from textgan.encoders import SentenceEncoder
+from textgan.encoders import GRUEncoder, SentenceEncoder
 from textgan.runtime import Workers
 from textgan.runtime.workers import fold
 
@@ -27,6 +28,12 @@ from .timing import Row, Setting, same
 
 LENGTH = 30
 PRECISIONS = {"fp32": (torch.float32, 1e-4), "bf16": (torch.bfloat16, 2e-2)}  # and how near they come
+EIGHT_BITS = {"int8": (torch.int8, 2e-2)}
+
+
+def last(states: Tensor, x: Tensor) -> Tensor:
+    """The states (B, D) at the last real tokens of x (B, T)."""
+    return states[torch.arange(len(x)), (x != 0).sum(1).clamp(min=1) - 1]
 
 
 class Plain(nn.Module):
@@ -45,9 +52,7 @@ class Plain(nn.Module):
         self.to(model.encoder.embedding.weight.device)
 
     def encode(self, x: Tensor) -> Tensor:
-        states, _ = self.encoder(self.embedding(x))
-        last = (x != 0).sum(1).clamp(min=1) - 1
-        return states[torch.arange(len(x)), last]
+        return last(self.encoder(self.embedding(x))[0], x)
 
     def loss(self, x: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """The summed NLL of the sentences before and after x, all (B, T)."""
@@ -123,38 +128,44 @@ def skipthought_train(s: Setting) -> Iterator[Row]:
 
 
 def skipthought_encode(s: Setting) -> Iterator[Row]:
-    """Sentences to vectors, from their text on, in fp32 and in bf16."""
+    """Sentences to vectors, from their text on, in fp32, bf16 and int8; at our default size and at the paper's of uni-skip."""
     made = skipthought(s)
-    tokenizer, count = made.corpus.tokenizer, 64 if s.quick else 4096
+    tokenizer, small = made.corpus.tokenizer, made.model.encoder.config
     assert tokenizer is not None
-    count = min(count, len(made.corpus.train))
-    texts = [tokenizer.decode(row) for row in made.corpus.train.rows(np.arange(count), LENGTH).tolist()]
-    encoder, plain = SentenceEncoder([made.model.encoder.eval()], tokenizer), Plain(made.model)
+    large = dataclasses.replace(small, hidden_dim=48 if s.quick else 2400)
+    for model, most in ((made.model.encoder, 4096), (GRUEncoder(large).to(s.device), 1024)):
+        count = min(64 if s.quick else most, len(made.corpus.train))
+        texts = [tokenizer.decode(row) for row in made.corpus.train.rows(np.arange(count), LENGTH).tolist()]
+        encoder = SentenceEncoder([model.eval()], tokenizer)
+        plain = nn.GRU(small.embedding_dim, model.config.hidden_dim, batch_first=True).to(s.device)
+        plain.load_state_dict(model.rnns[0].state_dict())
 
-    @torch.no_grad()
-    def plain_encode(some: list[str]) -> Tensor:
-        found = []
-        for start in range(0, len(some), 32):
-            part = some[start : start + 32]
-            x = torch.zeros(len(part), LENGTH, dtype=torch.long)
-            for k, sentence in enumerate(part):
-                ids = [*tokenizer.encode(sentence)[: LENGTH - 1], tokenizer.eos]
-                x[k, : len(ids)] = torch.tensor(ids)
-            found.append(plain.encode(x.to(s.device)))
-        return torch.cat(found)
+        @torch.no_grad()
+        def plain_encode(some: list[str], model: GRUEncoder = model, plain: nn.GRU = plain) -> Tensor:
+            found = []
+            for start in range(0, len(some), 32):
+                part = some[start : start + 32]
+                x = torch.zeros(len(part), LENGTH, dtype=torch.long)
+                for k, sentence in enumerate(part):
+                    ids = [*tokenizer.encode(sentence)[: LENGTH - 1], tokenizer.eos]
+                    x[k, : len(ids)] = torch.tensor(ids)
+                found.append(last(plain(model.embedding(x.to(s.device)))[0], x.to(s.device)))
+            return torch.cat(found)
 
-    def our_encode(some: list[str], precision: Any) -> np.ndarray:
-        found: np.ndarray = encoder.encode(some, precision=precision, max_length=LENGTH)
-        return found
+        def our_encode(some: list[str], precision: Any, encoder: SentenceEncoder = encoder) -> np.ndarray:
+            found: np.ndarray = encoder.encode(some, precision=precision, max_length=LENGTH)
+            return found
 
-    few, part, flop = texts[:64], min(count, 512), s.counted(lambda: our_encode(texts, "fp32"))
-    for precision, (dtype, tolerance) in PRECISIONS.items():
-        yield s.row(
-            f"skipthought-encode, {precision}", f"{count:,} sentences, D {made.config.hidden_dim}; plain: {part} of them",
-            lambda precision=precision: our_encode(texts, precision), lambda: plain_encode(texts[:part]),
-            same("vectors", our_encode(few, precision), plain_encode(few), tolerance), amount=count, unit="sentences",
-            plain_share=part / count, floor=s.operations(flop, "our own products", dtype),
-        )  # fmt: skip
+        few, part, flop = texts[:64], min(count, 512), s.counted(lambda: our_encode(texts, "fp32"))  # noqa: B023
+        for precision, (dtype, tolerance) in (PRECISIONS | EIGHT_BITS).items():
+            if precision == "int8" and s.device.type != "cpu":
+                continue
+            yield s.row(
+                f"skipthought-encode, D {model.config.hidden_dim}, {precision}", f"{count:,} sentences; plain: {part} of them",
+                lambda precision=precision: our_encode(texts, precision), lambda: plain_encode(texts[:part]),  # noqa: B023
+                same("vectors", our_encode(few, precision), plain_encode(few), tolerance), amount=count, unit="sentences",
+                plain_share=part / count, floor=s.operations(flop, "our own products", dtype),
+            )  # fmt: skip
 
 
 def word2vec(s: Setting) -> Iterator[Row]:

@@ -91,8 +91,9 @@ class Setting:
         """Operations a second of a square matrix product in this process; small enough to fall between two disturbances."""
         if dtype not in self._rates:
             n = 8192 if self.device.type == "cuda" else 512
-            a, b = (torch.randn(n, n, device=self.device, dtype=dtype) for _ in range(2))
-            self._rates[dtype] = 2 * n**3 / self.best(lambda: a @ b, times=5 if self.quick else 50)
+            a, b = ((50 * torch.randn(n, n, device=self.device)).to(dtype) for _ in range(2))
+            product = torch._int_mm if dtype == torch.int8 else torch.mm
+            self._rates[dtype] = 2 * n**3 / self.best(lambda: product(a, b), times=5 if self.quick else 50)
         return self._rates[dtype]
 
     def byte_rate(self) -> float:

@@ -144,9 +144,15 @@ class BorrowedEncoder:
         *,
         normalize_embeddings: bool = False,
         show_progress_bar: bool = False,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16", "int8"] = "fp32",
     ) -> np.ndarray:
-        """Vectors (n, D) of sentences, or (D,) of one; see SentenceEncoder."""
+        """Vectors (n, D) of sentences, or (D,) of one; see SentenceEncoder.
+
+        Raises:
+            UserError: precision is int8.
+        """
+        if precision == "int8":
+            raise UserError(f"precision int8 is for runs of quickthought, skipthought or joint; received {self.folder}")
         texts = sentences if isinstance(sentences, str) else list(sentences)
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=precision == "bf16"):
             found = self.model.encode(
