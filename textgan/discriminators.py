@@ -155,7 +155,7 @@ class CNNHighway(nn.Module):
     def _judge(self, f: Tensor, plain: bool = False) -> Tensor:
         """Logit (B,) of features (B, F): highway and output."""
         t = self.gate(f, plain).sigmoid()
-        f = torch.lerp(f, self.candidate(f, plain).relu(), t)
+        f = f + t * (self.candidate(f, plain).relu() - f)
         if self.training and self.config.dropout:
             f = _dropout(f, self.config.dropout)
         scores = self.out(f)
