@@ -39,6 +39,10 @@ def test_every_batch_is_a_part_of_the_order_of_its_epoch():
     for step in (0, 1, WINDOW - 1, WINDOW, 200, batches.per_epoch, 3, batches.per_epoch - 1, 2 * batches.per_epoch - 1):
         epoch, place = divmod(step, batches.per_epoch)
         assert (batches.indices(step) == orders[epoch][5 * place : 5 * place + 5]).all()
+        parts = [Batches(lambda i: i, 1003, 6, 3, Workers(rank=r, world=2)) for r in range(2)]
+        whole = Batches(lambda i: i, 1003, 6, 3, Workers())
+        assert (np.concatenate([part.indices(step) for part in parts]) == whole.indices(step)).all()
+        batches.indices(step)[:] = 0  # a copy
         assert (batches.following(step) == permuted(np.arange(5 * place + 1, 5 * place + 6) % size, size, fold(3, epoch))).all()
 
 

@@ -31,10 +31,16 @@ def embed(embedding: nn.Embedding, x: Tensor) -> Tensor:
 
 
 def _dropout(x: Tensor, p: float) -> Tensor:
-    """nn.Dropout, which draws a number for each of x (four times as slowly on a CPU); here 16 bits decide, p to 1 of 65,536."""
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    draws = bits.view(torch.int16)[: x.numel()].view_as(x)
-    return x * ((draws >= min(round(p * 2**16), 2**16 - 1) - 2**15) / (1 - p))
+    """nn.Dropout, on a CPU by 16 bits each, a quarter of what is drawn at a time: four times as fast.
+
+    p is rounded to a multiple of 1 / 65,536.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(x, p)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    dropped = min(round(p * 2**16), 2**16 - 1)  # of 2 ** 16 numbers
+    kept = draws[: x.numel()].view_as(x) >= dropped - 2**15
+    return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
 
 
 @functools.cache

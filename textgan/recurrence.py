@@ -102,26 +102,30 @@ def _precision(device: torch.device) -> torch.dtype:
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
 
 
-def _eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n, k) as whole numbers in +-127, and what to multiply each row with (n, 1)."""
-    scale = x.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127
+def _eight_bits(x: Tensor, most: int = 127) -> tuple[Tensor, Tensor]:
+    """Rows (n, k) as whole numbers in +-most, and what to multiply each row with (n, 1)."""
+    x = x.float()
+    scale = x.abs().amax(1, keepdim=True).clamp(min=1e-30) / most
     return (x / scale).round_().to(torch.int8), scale
 
 
 class EightBits:
-    """A GRU whose products are of whole numbers of eight bits, which a CPU multiplies four times as fast as single precision.
+    """A GRU whose products are of whole numbers of eight bits, four times as fast on CPUs that have instructions for them (VNNI).
 
-    Every row of a weight, every word's vector and every state has a scale of its own.
+    Every row of a weight, every word's vector and every state has a scale of its own. Weights lie in +-63: CPUs without such
+    instructions add products in pairs of 16 bits, which larger ones would overflow.
 
     Raises:
-        ValueError: the GRU is layer-normalised, or not on a CPU.
+        ValueError: the GRU is layer-normalised, not on a CPU, or has a single number.
     """
 
     def __init__(self, rnn: nn.Module) -> None:
         if not isinstance(rnn, nn.GRU) or next(rnn.parameters()).device.type != "cpu":
             raise ValueError("products of eight bits are for GRUs without layer norm, on a CPU")
+        if min(rnn.input_size, rnn.hidden_size) < 2:  # torch multiplies single numbers wrongly
+            raise ValueError("products of eight bits want vectors of two numbers or more")
         (self.below, self.below_scale), (self.before, self.before_scale) = (
-            _eight_bits(getattr(rnn, name).detach()) for name in ("weight_ih_l0", "weight_hh_l0")
+            _eight_bits(getattr(rnn, name).detach(), 63) for name in ("weight_ih_l0", "weight_hh_l0")
         )
 
     def of_inputs(self, vectors: Tensor, bias: Tensor) -> Tensor:

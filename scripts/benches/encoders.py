@@ -128,7 +128,7 @@ def skipthought_train(s: Setting) -> Iterator[Row]:
 
 
 def skipthought_encode(s: Setting) -> Iterator[Row]:
-    """Sentences to vectors, from their text on, in fp32, bf16 and int8; at our default size and at the paper's of uni-skip."""
+    """Sentences to vectors, from their text on, in fp32, bf16 and int8; at our size and with the paper's 2,400 numbers."""
     made = skipthought(s)
     tokenizer, small = made.corpus.tokenizer, made.model.encoder.config
     assert tokenizer is not None

@@ -1,4 +1,4 @@
-"""Data order as a function of (seed, step): any batch can be had alone, and no order is ever stored."""
+"""Data order as a function of (seed, step): any batch can be had alone, and no more than a window of an order is ever stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .workers import Workers, fold
 
-WINDOW = 64  # batches whose order is made at a time: for one it takes as long as reading its rows
+WINDOW = 64  # batches whose order is made at once; making that of one takes as long as reading its rows
 
 
 def permuted(indices: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -72,7 +72,7 @@ class Batches:
             places = np.arange(start, start + batches * self.batch_size + 1) % self.size
             self._order = ((epoch, number), permuted(places, self.size, fold(self.seed, epoch)))
         start = place * self.batch_size + self.workers.rank * self.local + ahead
-        return self._order[1][start : start + self.local]
+        return self._order[1][start : start + self.local].copy()
 
     def __getitem__(self, step: int) -> Tensor:
         batch = torch.from_numpy(self.rows(self.indices(step)))

@@ -103,7 +103,7 @@ def adam_step(optimizer: torch.optim.Optimizer, weight: Tensor, left: Tensor, ri
     beta1, beta2 = group["betas"]
     parts = zip(*(x.split(rows) for x in (weight, state["exp_avg"], state["exp_avg_sq"], left.T)), strict=True)
     for some, exp_avg, exp_avg_sq, of_some in parts:
-        torch._fused_adam_(  # what torch.optim.Adam calls, which takes as long to come to it as this takes
+        torch._fused_adam_(  # torch.optim.Adam calls this too; what it does around the call takes as long again
             [some], [torch.mm(of_some, right, out=gradient[: len(some)])], [exp_avg], [exp_avg_sq], [], [state["step"]],
             amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"],
             maximize=False,
