@@ -34,7 +34,7 @@ class EncodeOptions:
     """Sentences at a time."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """bf16 is several times faster on processors that have it (AMX), and nearly the same. int8 is 1.5 times (600 numbers) to
-    2.8 times (2,400) as fast on those that have VNNI, as most since 2019; a vector's cosine with that of fp32 is about .9999."""
+    2.8 times (2,400) as fast on those that have VNNI, as most since 2022; a vector's cosine with that of fp32 is about .9999."""
     normalize: bool = False
     """Divide every vector by its length."""
     words: int = 0
