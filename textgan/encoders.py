@@ -179,7 +179,7 @@ class SentenceEncoder:
             normalize_embeddings: divide every vector by its length.
             show_progress_bar: show one.
             precision: bf16 runs the products in bfloat16, several times faster where the hardware has them. int8 runs them in
-                whole numbers of eight bits, 1.5 times (D 600) to 2.8 times (D 2,400) as fast as fp32 for many sentences on a
+                whole numbers of eight bits, 1.8 times (D 600) to 2.8 times (D 2,400) as fast as fp32 for many sentences on a
                 CPU with VNNI; a vector's cosine with that of fp32 is about .9999.
             max_length: longer sentences are cut to so many tokens.
 

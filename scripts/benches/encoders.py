@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from textgan.algorithms.skipthought import SkipThought, SkipThoughtConfig, SkipThoughtModel
 from textgan.algorithms.word2vec import Word2Vec, Word2VecConfig
+from textgan.corpus import Corpus
 from textgan.encoders import GRUEncoder, SentenceEncoder
 from textgan.runtime import Workers
 from textgan.runtime.workers import fold
@@ -28,7 +29,7 @@ from .timing import Row, Setting, same
 
 LENGTH = 30
 PRECISIONS = {"fp32": (torch.float32, 1e-4), "bf16": (torch.bfloat16, 2e-2)}  # and how near they come
-EIGHT_BITS = {"int8": (torch.int8, 2e-2)}
+EIGHT_BITS = {"int8": (torch.int8, 2e-2)}  # on CPUs, and to encode only
 
 
 def last(states: Tensor, x: Tensor) -> Tensor:
@@ -130,42 +131,46 @@ def skipthought_train(s: Setting) -> Iterator[Row]:
 def skipthought_encode(s: Setting) -> Iterator[Row]:
     """Sentences to vectors, from their text on, in fp32, bf16 and int8; at our size and with the paper's 2,400 numbers."""
     made = skipthought(s)
-    tokenizer, small = made.corpus.tokenizer, made.model.encoder.config
+    large = dataclasses.replace(made.model.encoder.config, hidden_dim=48 if s.quick else 2400)
+    yield from encoding(s, made.corpus, made.model.encoder, 4096)
+    yield from encoding(s, made.corpus, GRUEncoder(large).to(s.device), 1024)
+
+
+def encoding(s: Setting, corpus: Corpus, model: GRUEncoder, count: int) -> Iterator[Row]:
+    """So many sentences to vectors by one encoder, in every precision."""
+    tokenizer, c = corpus.tokenizer, model.config
     assert tokenizer is not None
-    large = dataclasses.replace(small, hidden_dim=48 if s.quick else 2400)
-    for model, most in ((made.model.encoder, 4096), (GRUEncoder(large).to(s.device), 1024)):
-        count = min(64 if s.quick else most, len(made.corpus.train))
-        texts = [tokenizer.decode(row) for row in made.corpus.train.rows(np.arange(count), LENGTH).tolist()]
-        encoder = SentenceEncoder([model.eval()], tokenizer)
-        plain = nn.GRU(small.embedding_dim, model.config.hidden_dim, batch_first=True).to(s.device)
-        plain.load_state_dict(model.rnns[0].state_dict())
+    count = min(64 if s.quick else count, len(corpus.train))
+    texts = [tokenizer.decode(row) for row in corpus.train.rows(np.arange(count), LENGTH).tolist()]
+    encoder, plain = SentenceEncoder([model.eval()], tokenizer), nn.GRU(c.embedding_dim, c.hidden_dim, batch_first=True)
+    plain.load_state_dict(model.rnns[0].state_dict())
+    plain.to(s.device)
 
-        @torch.no_grad()
-        def plain_encode(some: list[str], model: GRUEncoder = model, plain: nn.GRU = plain) -> Tensor:
-            found = []
-            for start in range(0, len(some), 32):
-                part = some[start : start + 32]
-                x = torch.zeros(len(part), LENGTH, dtype=torch.long)
-                for k, sentence in enumerate(part):
-                    ids = [*tokenizer.encode(sentence)[: LENGTH - 1], tokenizer.eos]
-                    x[k, : len(ids)] = torch.tensor(ids)
-                found.append(last(plain(model.embedding(x.to(s.device)))[0], x.to(s.device)))
-            return torch.cat(found)
+    @torch.no_grad()
+    def plain_encode(some: list[str]) -> Tensor:
+        found = []
+        for start in range(0, len(some), 32):
+            part = some[start : start + 32]
+            x = torch.zeros(len(part), LENGTH, dtype=torch.long)
+            for k, sentence in enumerate(part):
+                ids = [*tokenizer.encode(sentence)[: LENGTH - 1], tokenizer.eos]
+                x[k, : len(ids)] = torch.tensor(ids)
+            x = x.to(s.device)
+            found.append(last(plain(model.embedding(x))[0], x))
+        return torch.cat(found)
 
-        def our_encode(some: list[str], precision: Any, encoder: SentenceEncoder = encoder) -> np.ndarray:
-            found: np.ndarray = encoder.encode(some, precision=precision, max_length=LENGTH)
-            return found
+    def our_encode(some: list[str], precision: Any) -> np.ndarray:
+        found: np.ndarray = encoder.encode(some, precision=precision, max_length=LENGTH)
+        return found
 
-        few, part, flop = texts[:64], min(count, 512), s.counted(lambda: our_encode(texts, "fp32"))  # noqa: B023
-        for precision, (dtype, tolerance) in (PRECISIONS | EIGHT_BITS).items():
-            if precision == "int8" and s.device.type != "cpu":
-                continue
-            yield s.row(
-                f"skipthought-encode, D {model.config.hidden_dim}, {precision}", f"{count:,} sentences; plain: {part} of them",
-                lambda precision=precision: our_encode(texts, precision), lambda: plain_encode(texts[:part]),  # noqa: B023
-                same("vectors", our_encode(few, precision), plain_encode(few), tolerance), amount=count, unit="sentences",
-                plain_share=part / count, floor=s.operations(flop, "our own products", dtype),
-            )  # fmt: skip
+    few, part, flop = texts[:64], min(count, 512), s.counted(lambda: our_encode(texts, "fp32"))
+    for precision, (dtype, tolerance) in (PRECISIONS | (EIGHT_BITS if s.device.type == "cpu" else {})).items():
+        yield s.row(
+            f"skipthought-encode, D {c.hidden_dim}, {precision}", f"{count:,} sentences; plain: {part} of them",
+            lambda precision=precision: our_encode(texts, precision), lambda: plain_encode(texts[:part]),
+            same("vectors", our_encode(few, precision), plain_encode(few), tolerance), amount=count, unit="sentences",
+            plain_share=part / count, floor=s.operations(flop, "our own products", dtype),
+        )  # fmt: skip
 
 
 def word2vec(s: Setting) -> Iterator[Row]:
